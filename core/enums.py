@@ -1,0 +1,203 @@
+"""Closed vocabularies shared by every room. Values equal the venue's wire words where one exists."""
+
+from __future__ import annotations
+
+from enum import IntEnum, StrEnum
+
+
+class Environment(StrEnum):
+    """Where orders go. `SIM` and `PAPER` trade on the embedded exchange."""
+
+    SIM = "sim"
+    PAPER = "paper"
+    TESTNET = "testnet"
+    MAINNET = "mainnet"
+
+
+class Side(StrEnum):
+    """Side of an order."""
+
+    BUY = "BUY"
+    SELL = "SELL"
+
+    @property
+    def opposite(self) -> Side:
+        return Side.SELL if self is Side.BUY else Side.BUY
+
+    @property
+    def sign(self) -> int:
+        """+1 for BUY, -1 for SELL: the sign that a fill adds to a position."""
+        return 1 if self is Side.BUY else -1
+
+
+class Direction(StrEnum):
+    """Direction of a position. One position per (symbol, direction)."""
+
+    LONG = "LONG"
+    SHORT = "SHORT"
+
+    @property
+    def opposite(self) -> Direction:
+        return Direction.SHORT if self is Direction.LONG else Direction.LONG
+
+    @property
+    def sign(self) -> int:
+        return 1 if self is Direction.LONG else -1
+
+    @property
+    def entry_side(self) -> Side:
+        return Side.BUY if self is Direction.LONG else Side.SELL
+
+    @property
+    def exit_side(self) -> Side:
+        return self.entry_side.opposite
+
+
+class PositionMode(StrEnum):
+    """Account mode: one net position a symbol, or a LONG and a SHORT leg."""
+
+    ONEWAY = "ONEWAY"
+    HEDGE = "HEDGE"
+
+
+class PositionSide(StrEnum):
+    """`positionSide` on the wire: BOTH in one-way mode, LONG or SHORT in hedge mode."""
+
+    BOTH = "BOTH"
+    LONG = "LONG"
+    SHORT = "SHORT"
+
+
+class MarginType(StrEnum):
+    ISOLATED = "ISOLATED"
+    CROSSED = "CROSSED"
+
+
+class OrderType(StrEnum):
+    """UNKNOWN stands for a word that the venue invented later: data, not an error."""
+
+    LIMIT = "LIMIT"
+    MARKET = "MARKET"
+    STOP = "STOP"
+    STOP_MARKET = "STOP_MARKET"
+    TAKE_PROFIT = "TAKE_PROFIT"
+    TAKE_PROFIT_MARKET = "TAKE_PROFIT_MARKET"
+    TRAILING_STOP_MARKET = "TRAILING_STOP_MARKET"
+    LIQUIDATION = "LIQUIDATION"
+    UNKNOWN = "UNKNOWN"
+
+
+class TimeInForce(StrEnum):
+    GTC = "GTC"
+    IOC = "IOC"
+    FOK = "FOK"
+    GTX = "GTX"
+    GTD = "GTD"
+    GTE_GTC = "GTE_GTC"
+
+
+class WorkingType(StrEnum):
+    CONTRACT_PRICE = "CONTRACT_PRICE"
+    MARK_PRICE = "MARK_PRICE"
+
+
+class OrderStatus(StrEnum):
+    """Venue status of a plain order."""
+
+    NEW = "NEW"
+    PARTIALLY_FILLED = "PARTIALLY_FILLED"
+    FILLED = "FILLED"
+    CANCELED = "CANCELED"
+    REJECTED = "REJECTED"
+    EXPIRED = "EXPIRED"
+    EXPIRED_IN_MATCH = "EXPIRED_IN_MATCH"
+    UNKNOWN = "UNKNOWN"
+
+    @property
+    def is_terminal(self) -> bool:
+        return self in _TERMINAL_ORDER
+
+
+class AlgoStatus(StrEnum):
+    """Venue status of a conditional (algo) order."""
+
+    NEW = "NEW"
+    CANCELED = "CANCELED"
+    TRIGGERING = "TRIGGERING"
+    TRIGGERED = "TRIGGERED"
+    FINISHED = "FINISHED"
+    REJECTED = "REJECTED"
+    EXPIRED = "EXPIRED"
+    UNKNOWN = "UNKNOWN"
+
+    @property
+    def is_terminal(self) -> bool:
+        return self in _TERMINAL_ALGO
+
+
+_TERMINAL_ORDER = frozenset(
+    {
+        OrderStatus.FILLED,
+        OrderStatus.CANCELED,
+        OrderStatus.REJECTED,
+        OrderStatus.EXPIRED,
+        OrderStatus.EXPIRED_IN_MATCH,
+    }
+)
+_TERMINAL_ALGO = frozenset(
+    {AlgoStatus.CANCELED, AlgoStatus.FINISHED, AlgoStatus.REJECTED, AlgoStatus.EXPIRED}
+)
+
+
+class LiquiditySide(StrEnum):
+    MAKER = "MAKER"
+    TAKER = "TAKER"
+
+
+class Leg(StrEnum):
+    """Role of an order within its trade. The value is the letter in the client order id."""
+
+    ENTRY = "E"
+    STOP = "S"
+    TARGET = "T"
+    CLOSE = "C"
+
+    @property
+    def is_exit(self) -> bool:
+        return self is not Leg.ENTRY
+
+
+class OrderService(StrEnum):
+    """Which venue service holds an order: the two have separate id spaces and end points."""
+
+    PLAIN = "plain"
+    ALGO = "algo"
+
+
+class Priority(IntEnum):
+    """Exits come before entries, entries before housekeeping, in every queue and budget."""
+
+    EXIT = 0
+    ENTRY = 1
+    QUERY = 2
+
+
+class Severity(StrEnum):
+    INFO = "info"
+    WARNING = "warning"
+    CRITICAL = "critical"
+
+
+class SymbolStatus(StrEnum):
+    """Contract status. Everything but TRADING blocks entries."""
+
+    TRADING = "TRADING"
+    PENDING_TRADING = "PENDING_TRADING"
+    PRE_DELIVERING = "PRE_DELIVERING"
+    DELIVERING = "DELIVERING"
+    DELIVERED = "DELIVERED"
+    PRE_SETTLE = "PRE_SETTLE"
+    SETTLING = "SETTLING"
+    CLOSE = "CLOSE"
+    TRADING_HALT = "TRADING_HALT"
+    UNKNOWN = "UNKNOWN"

@@ -1,0 +1,66 @@
+"""Client order ids: our prefix, the instance epoch, the intent, the leg and its attempt, in 36 characters."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from core.enums import Leg
+
+PREFIX = "ft"
+_PATTERN = re.compile(
+    r"^ft-(?P<epoch>[0-9a-z]+)-(?P<intent>[0-9a-z]+)-(?P<leg>[ESTC])(?P<attempt>[0-9a-z]+)$"
+)
+_VENUE_PATTERN = re.compile(r"^[\.A-Z\:/a-z0-9_-]{1,36}$")
+_DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
+
+
+@dataclass(frozen=True, slots=True)
+class ClientOrderId:
+    """Identity of one order of ours. Never reused: every resend after proof of absence keeps its id,
+    every new order gets a new attempt number.
+
+    `epoch` counts the starts of this database (the fencing token), `intent` its entry decisions.
+    """
+
+    epoch: int
+    intent: int
+    leg: Leg
+    attempt: int
+
+    def __str__(self) -> str:
+        text = (
+            f"{PREFIX}-{_base36(self.epoch)}-{_base36(self.intent)}-{self.leg.value}{_base36(self.attempt)}"
+        )
+        if not _VENUE_PATTERN.match(text):
+            raise ValueError(f"client order id {text!r} is not acceptable to the venue")
+        return text
+
+    @classmethod
+    def parse(cls, text: str) -> ClientOrderId | None:
+        """Return the parsed id, or None for an order that is not ours."""
+        match = _PATTERN.match(text)
+        if match is None:
+            return None
+        return cls(
+            epoch=int(match["epoch"], 36),
+            intent=int(match["intent"], 36),
+            leg=Leg(match["leg"]),
+            attempt=int(match["attempt"], 36),
+        )
+
+
+def is_ours(client_order_id: str) -> bool:
+    """True when the order carries our prefix and shape."""
+    return _PATTERN.match(client_order_id) is not None
+
+
+def _base36(number: int) -> str:
+    if number < 0:
+        raise ValueError(f"ids are not negative: {number}")
+    digits = ""
+    while True:
+        number, rest = divmod(number, 36)
+        digits = _DIGITS[rest] + digits
+        if number == 0:
+            return digits

@@ -1,0 +1,38 @@
+"""What a restart knows from the database, before the venue has been asked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+from core.records import (
+    FillRecord,
+    HaltRecord,
+    IntentRecord,
+    OrderRecord,
+    PerformanceRecord,
+    PositionRecord,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class RestoredState:
+    """Unfinished business, today's totals and counters.
+
+    `intents` and `positions` are those not CLOSED or REFUSED; `orders` and `fills` belong to them. `last_trade_ids`
+    holds the highest booked trade id by symbol; `last_income_time_ms` the newest ledger row. `next_intent` is one
+    above the highest intent id ever used.
+    """
+
+    intents: tuple[IntentRecord, ...] = ()
+    positions: tuple[PositionRecord, ...] = ()
+    orders: tuple[OrderRecord, ...] = ()
+    fills: tuple[FillRecord, ...] = ()
+    last_trade_ids: Mapping[str, int] = field(default_factory=dict)
+    last_income_time_ms: int | None = None
+    performance_today: tuple[PerformanceRecord, ...] = ()
+    halts: tuple[HaltRecord, ...] = ()
+    peak_equity: Decimal | None = None
+    day_start_equity: Decimal | None = None
+    next_intent: int = 1
