@@ -144,9 +144,7 @@ _TERMINAL_ORDER = frozenset(
         OrderStatus.EXPIRED_IN_MATCH,
     }
 )
-_TERMINAL_ALGO = frozenset(
-    {AlgoStatus.CANCELED, AlgoStatus.FINISHED, AlgoStatus.REJECTED, AlgoStatus.EXPIRED}
-)
+_TERMINAL_ALGO = frozenset({AlgoStatus.CANCELED, AlgoStatus.FINISHED, AlgoStatus.REJECTED, AlgoStatus.EXPIRED})
 
 
 class LiquiditySide(StrEnum):

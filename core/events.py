@@ -184,13 +184,6 @@ class Tick:
 
 
 MarketEvent = CandleClosed | PriceUpdated | MarkPriceUpdated | QuoteUpdated
-UserEvent = (
-    OrderUpdated
-    | AlgoOrderUpdated
-    | AccountUpdated
-    | AccountConfigChanged
-    | MarginCalled
-    | UnknownVenueMessage
-)
+UserEvent = OrderUpdated | AlgoOrderUpdated | AccountUpdated | AccountConfigChanged | MarginCalled | UnknownVenueMessage
 ControlEvent = StreamChanged | InstrumentsRefreshed | ClockJumped | Tick
 Event = MarketEvent | UserEvent | ControlEvent | SignalReceived

@@ -8,9 +8,7 @@ from dataclasses import dataclass
 from core.enums import Leg
 
 PREFIX = "ft"
-_PATTERN = re.compile(
-    r"^ft-(?P<epoch>[0-9a-z]+)-(?P<intent>[0-9a-z]+)-(?P<leg>[ESTC])(?P<attempt>[0-9a-z]+)$"
-)
+_PATTERN = re.compile(r"^ft-(?P<epoch>[0-9a-z]+)-(?P<intent>[0-9a-z]+)-(?P<leg>[ESTC])(?P<attempt>[0-9a-z]+)$")
 _VENUE_PATTERN = re.compile(r"^[\.A-Z\:/a-z0-9_-]{1,36}$")
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 
@@ -29,9 +27,7 @@ class ClientOrderId:
     attempt: int
 
     def __str__(self) -> str:
-        text = (
-            f"{PREFIX}-{_base36(self.epoch)}-{_base36(self.intent)}-{self.leg.value}{_base36(self.attempt)}"
-        )
+        text = f"{PREFIX}-{_base36(self.epoch)}-{_base36(self.intent)}-{self.leg.value}{_base36(self.attempt)}"
         if not _VENUE_PATTERN.match(text):
             raise ValueError(f"client order id {text!r} is not acceptable to the venue")
         return text

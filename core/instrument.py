@@ -52,9 +52,7 @@ class Instrument:
         """Return `price` on the tick grid, rounded in the named direction."""
         return _to_grid(price, self.tick_size, rounding)
 
-    def round_quantity(
-        self, quantity: Decimal, rounding: Rounding = Rounding.DOWN, *, market: bool = False
-    ) -> Decimal:
+    def round_quantity(self, quantity: Decimal, rounding: Rounding = Rounding.DOWN, *, market: bool = False) -> Decimal:
         """Return `quantity` on the lot grid (the market lot grid when `market`), down by default."""
         step = self.market_step_size if market else self.step_size
         return _to_grid(quantity, step, rounding)
