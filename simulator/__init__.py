@@ -1,0 +1,1 @@
+"""The embedded exchange: a pure matching engine and market, and the loopback servers around them."""
