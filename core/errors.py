@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
+from utils.errors import ConfigurationError, TraderError
 
-class TraderError(Exception):
-    """Base of all errors of this project. `str(error)` is one line that a person can act on."""
-
-
-class ConfigurationError(TraderError):
-    """Fix the configuration: names file, line, key, the bad value and what is allowed. Exit code 2."""
+__all__ = ["ConfigurationError", "IllegalTransition", "PersistenceError", "RuntimeFailure", "TraderError"]
 
 
 class RuntimeFailure(TraderError):

@@ -134,9 +134,9 @@ def _near_choice(detail: Any, field: FieldInfo | None) -> str:
 
 
 def _got(detail: Any, field: FieldInfo | None) -> str:
-    if _is_secret(field):
-        return ""
     value = detail["input"]
+    if _is_secret(field) or isinstance(value, Mapping):  # a mapping may hold secrets further down
+        return ""
     text = repr(value) if isinstance(value, str) else str(value)
     return f" (got {text if len(text) <= 60 else text[:57] + '...'})"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _UNITS = (("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000))
@@ -63,7 +64,6 @@ def duration(span_ms: int) -> str:
         return f"{sign}{span}ms"
     if span < 60_000:
         return f"{sign}{span // 100 / 10:.1f}s"
-    for (name, length), (below, below_length) in zip(_UNITS, _UNITS[1:], strict=False):
-        if span >= length:
-            return f"{sign}{span // length}{name} {span % length // below_length:02d}{below}"
-    raise AssertionError("unreachable: every span of a minute or more has a unit")
+    units = pairwise(_UNITS)
+    (name, length), (below, below_length) = next(pair for pair in units if span >= pair[0][1])
+    return f"{sign}{span // length}{name} {span % length // below_length:02d}{below}"

@@ -18,7 +18,7 @@ from ruamel.yaml.comments import CommentedMap, CommentedSeq, TaggedScalar
 from ruamel.yaml.constructor import DuplicateKeyError
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
-from core.errors import ConfigurationError
+from utils.errors import ConfigurationError
 from utils.problems import Problem, problems_in
 
 Model = TypeVar("Model", bound=BaseModel)
