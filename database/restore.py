@@ -1,0 +1,117 @@
+"""Rebuilding what a restart must know from the rows, as `core.restore.RestoredState`."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, Select, Table, func, select
+
+from core.candle import DAY_MS
+from core.records import (
+    FillRecord,
+    HaltRecord,
+    IntentRecord,
+    OrderRecord,
+    PerformanceRecord,
+    PositionRecord,
+    TradeState,
+)
+from core.restore import RestoredState
+from database.column_types import to_datetime, to_ms
+from database.mapping import from_row
+from database.tables import (
+    AccountStatRow,
+    FillRow,
+    HaltRow,
+    IncomeRow,
+    IntentRow,
+    OrderRow,
+    PerformanceRow,
+    PositionRow,
+    table_of,
+)
+
+R = TypeVar("R")
+
+FINISHED = (TradeState.CLOSED.value, TradeState.REFUSED.value)
+_STATS, _FILLS, _INCOME = table_of(AccountStatRow), table_of(FillRow), table_of(IncomeRow)
+_INTENTS, _POSITIONS, _ORDERS = table_of(IntentRow), table_of(PositionRow), table_of(OrderRow)
+_HALTS, _PERFORMANCE = table_of(HaltRow), table_of(PerformanceRow)
+
+
+def unfinished_intent_ids() -> Select[Any]:
+    """Ids of the trades that still need somebody: their intent or their position is not finished."""
+    intents = select(_INTENTS.c.intent_id).where(_INTENTS.c.state.not_in(FINISHED))
+    positions = select(_POSITIONS.c.intent_id).where(_POSITIONS.c.state.not_in(FINISHED))
+    return select(intents.union(positions).subquery().c.intent_id)
+
+
+def read_state(connection: Connection, now_ms: int | None = None) -> RestoredState:
+    """Return the unfinished business and today's totals.
+
+    "Today" is the UTC day of `now_ms`, or of the newest account valuation where that is not given.
+    """
+    newest = _newest_stat(connection)
+    now_ms = now_ms if now_ms is not None else _newest_time_ms(newest)
+    return RestoredState(
+        intents=_records(connection, IntentRecord, _of_open_trades(_INTENTS)),
+        positions=_records(connection, PositionRecord, _of_open_trades(_POSITIONS)),
+        orders=_records(connection, OrderRecord, _of_open_trades(_ORDERS).order_by(_ORDERS.c.created_time)),
+        fills=_records(connection, FillRecord, _of_open_trades(_FILLS).order_by(_FILLS.c.event_time)),
+        last_trade_ids=_last_trade_ids(connection),
+        last_income_time_ms=_last_income_time_ms(connection),
+        performance_today=() if now_ms is None else _performance_of_day(connection, now_ms),
+        halts=_records(connection, HaltRecord, select(_HALTS).where(_HALTS.c.active.is_(True))),
+        peak_equity=None if newest is None else newest["peak_equity"],
+        day_start_equity=None if now_ms is None else day_start_equity(connection, now_ms),
+        next_intent=_next_intent(connection),
+    )
+
+
+def day_start_equity(connection: Connection, now_ms: int) -> Decimal | None:
+    """Return the equity at the start of the UTC day of `now_ms`: the last valuation before it, else the first in it."""
+    midnight = to_datetime(now_ms - now_ms % DAY_MS)
+    before = select(_STATS.c.equity).where(_STATS.c.event_time <= midnight).order_by(_STATS.c.event_time.desc())
+    after = select(_STATS.c.equity).where(_STATS.c.event_time > midnight).order_by(_STATS.c.event_time)
+    for statement in (before, after):
+        equity: Decimal | None = connection.execute(statement.limit(1)).scalar()
+        if equity is not None:
+            return equity
+    return None
+
+
+def _records(connection: Connection, kind: type[R], statement: Select[Any]) -> tuple[R, ...]:
+    return tuple(from_row(kind, dict(row)) for row in connection.execute(statement).mappings())
+
+
+def _of_open_trades(table: Table) -> Select[Any]:
+    return select(table).where(table.c.intent_id.in_(unfinished_intent_ids()))
+
+
+def _newest_stat(connection: Connection) -> Any:
+    return connection.execute(select(_STATS).order_by(_STATS.c.event_time.desc()).limit(1)).mappings().first()
+
+
+def _newest_time_ms(newest: Any) -> int | None:
+    return None if newest is None else to_ms(newest["event_time"])
+
+
+def _last_trade_ids(connection: Connection) -> dict[str, int]:
+    statement = select(_FILLS.c.symbol, func.max(_FILLS.c.trade_id)).group_by(_FILLS.c.symbol)
+    return {symbol: trade_id for symbol, trade_id in connection.execute(statement).tuples()}  # noqa: C416 - a typed dict
+
+
+def _last_income_time_ms(connection: Connection) -> int | None:
+    newest = connection.execute(select(func.max(_INCOME.c.event_time))).scalar()
+    return None if newest is None else to_ms(newest)
+
+
+def _performance_of_day(connection: Connection, now_ms: int) -> tuple[PerformanceRecord, ...]:
+    day = to_datetime(now_ms).date().isoformat()
+    return _records(connection, PerformanceRecord, select(_PERFORMANCE).where(_PERFORMANCE.c.day == day))
+
+
+def _next_intent(connection: Connection) -> int:
+    highest = (select(func.max(table.c.intent_id)).scalar_subquery() for table in (_INTENTS, _POSITIONS))
+    return 1 + max(value or 0 for value in connection.execute(select(*highest)).one())

@@ -1,0 +1,368 @@
+"""The one writer: a thread with a queue that commits everything waiting as one transaction.
+
+Two lanes, each in its order of arrival. The trade lane (intents, orders, fills, positions, and every `commit`) goes
+first and goes whole; the bulk lane (candles, decisions, valuations) follows in chunks, so that a thousand candles of a
+warm-up never stand between an intent and its order. A record type lives in one lane, hence upserts of one key never
+overtake one another.
+
+One connection serves both: it runs with synchronous=FULL for a transaction that somebody waits for (the write-ahead
+log is synced before `commit` returns) and with NORMAL otherwise (a power cut may lose the last of them, never damage
+the file). Two connections would only wait for each other's lock.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import queue
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import SQLAlchemyError
+
+from core.clock import Clock, SystemClock
+from core.errors import PersistenceError
+from core.records import AccountStatRecord, CandleRecord, DecisionRecord, PositionMarkRecord, Record
+from database.engine import describe, is_outage, set_synchronous
+from database.statements import RecordStatements
+
+T = TypeVar("T")
+_log = logging.getLogger("database.writer")
+
+BULK_TYPES = frozenset({CandleRecord, DecisionRecord, AccountStatRecord, PositionMarkRecord})
+BULK_CHUNK_ROWS = 500
+"""About 5 ms of work: the longest that a durable commit waits behind candles."""
+HELD_ROWS_MAX = 200_000
+"""How many rows wait in memory while the database cannot be written; beyond it the oldest go, bulk rows first."""
+RETRY_S_MIN, RETRY_S_MAX = 0.25, 2.0
+
+
+@dataclass(slots=True)
+class _Request:
+    """Records to write, or a `task` to run, and whom to tell. `done` is called on the writer thread."""
+
+    records: Sequence[Record]
+    enqueued_ns: int
+    task: Callable[[Connection], Any] | None = None
+    done: Callable[[Any, BaseException | None], None] | None = None
+
+
+@dataclass(slots=True)
+class _Lane:
+    requests: deque[_Request] = field(default_factory=deque)
+    rows: int = 0
+
+    def push(self, request: _Request) -> None:
+        self.requests.append(request)
+        self.rows += len(request.records)
+
+    def push_back(self, requests: Sequence[_Request]) -> None:
+        self.requests.extendleft(reversed(requests))
+        self.rows += sum(len(request.records) for request in requests)
+
+    def take(self, rows_max: int | None) -> list[_Request]:
+        """Remove and return the oldest requests, at least one, up to `rows_max` rows."""
+        taken: list[_Request] = []
+        rows = 0
+        while self.requests and (not taken or rows_max is None or rows + len(self.requests[0].records) <= rows_max):
+            request = self.requests.popleft()
+            rows += len(request.records)
+            taken.append(request)
+        self.rows -= rows
+        return taken
+
+
+_STOP = _Request((), 0)
+
+
+class DatabaseWriter:
+    """Implements `core.ports.RecordWriter`; also runs small tasks (leases, outbox, retention) between commits.
+
+    Gauges: `lag_ms` (age of the oldest record that waits), `depth` (requests waiting), `rows_written`,
+    `rows_dropped`, `last_error` (None while all is well).
+    """
+
+    def __init__(self, engine: Engine, clock: Clock | None = None) -> None:
+        self._engine = engine
+        self._clock = clock or SystemClock()
+        self._statements = RecordStatements(engine.dialect.name)
+        self._inbox: queue.SimpleQueue[_Request] = queue.SimpleQueue()
+        self._trade, self._bulk = _Lane(), _Lane()
+        self._oldest_ns: int | None = None
+        self._connection: Connection | None = None
+        self._synchronous_full: bool | None = None
+        self._retry_s = RETRY_S_MIN
+        self._closed = False
+        self.rows_written = 0
+        self.rows_dropped = 0
+        self.last_error: str | None = None
+        self._thread = threading.Thread(target=self._run, name="database-writer", daemon=True)
+        self._thread.start()
+
+    @property
+    def lag_ms(self) -> float:
+        """Age of the oldest request that is not written yet, milliseconds; 0 when none waits."""
+        oldest_ns = self._oldest_ns
+        return 0.0 if oldest_ns is None else (self._clock.monotonic_ns() - oldest_ns) / 1e6
+
+    @property
+    def depth(self) -> int:
+        return self._inbox.qsize() + len(self._trade.requests) + len(self._bulk.requests)
+
+    def submit(self, records: Sequence[Record]) -> None:
+        """Queue records for the next group commit; never blocks, never raises."""
+        if records:
+            self._inbox.put(_Request(records, self._clock.monotonic_ns()))
+
+    async def commit(self, records: Sequence[Record]) -> None:
+        """Return when the records, and all that were queued before them in their lane, are durably on disk.
+
+        Raises PersistenceError when they are not; then none of these records was written, nor ever will be.
+        """
+        if self._closed:
+            raise PersistenceError("the database is closed; nothing more can be written")
+        loop = asyncio.get_running_loop()
+        outcome: asyncio.Future[None] = loop.create_future()
+
+        def resolve(error: BaseException | None) -> None:
+            if outcome.done():  # the waiting task was cancelled
+                return
+            if error is None:
+                outcome.set_result(None)
+            else:
+                outcome.set_exception(error)
+
+        def done(_: Any, error: BaseException | None) -> None:
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(resolve, error)
+
+        self._inbox.put(_Request(records, self._clock.monotonic_ns(), done=done))
+        await outcome
+
+    def call(self, task: Callable[[Connection], T]) -> Future[T]:
+        """Run `task` durably in a transaction of its own on the writer's connection, in the trade lane's order.
+
+        The future carries its result, its own error, or PersistenceError when the database could not be written.
+        """
+        future: Future[T] = Future()
+
+        def done(result: T, error: BaseException | None) -> None:
+            if error is None:
+                future.set_result(result)
+            else:
+                future.set_exception(error)
+
+        if self._closed:
+            done(None, PersistenceError("the database is closed; nothing more can be written"))  # type: ignore[arg-type]
+        else:
+            self._inbox.put(_Request((), self._clock.monotonic_ns(), task=task, done=done))
+        return future
+
+    def close(self, timeout_s: float = 10.0) -> None:
+        """Write what waits, then stop. What cannot be written is counted in `rows_dropped` and logged."""
+        if self._closed:
+            return
+        self._closed = True
+        self._inbox.put(_STOP)
+        self._thread.join(timeout_s)
+
+    # The rest runs on the writer thread.
+
+    def _run(self) -> None:
+        running = True
+        while running or self._oldest_ns is not None:
+            running = self._receive(wait=running) and running
+            written = self._write_trade_lane() and self._write_bulk_chunk()
+            self._note_oldest()
+            if written:
+                self._retry_s = RETRY_S_MIN
+            elif not running:
+                self._give_up()
+        self._disconnect()
+        self._give_up()
+
+    def _receive(self, *, wait: bool) -> bool:
+        """Move what arrived into the lanes; returns False when told to stop."""
+        timeout_s = 0.0
+        if wait and self.last_error is not None:
+            timeout_s = self._retry_s
+            self._retry_s = min(self._retry_s * 2, RETRY_S_MAX)
+        try:
+            if wait and self._oldest_ns is None:
+                request = self._inbox.get()
+            elif timeout_s:
+                request = self._inbox.get(timeout=timeout_s)
+            else:
+                request = self._inbox.get_nowait()
+            while request is not _STOP:
+                self._sort_in(request)
+                request = self._inbox.get_nowait()
+        except queue.Empty:
+            return True
+        finally:
+            self._bound_held_rows()
+            self._note_oldest()
+        return False
+
+    def _sort_in(self, request: _Request) -> None:
+        is_bulk = request.done is None and all(type(record) in BULK_TYPES for record in request.records)
+        (self._bulk if is_bulk else self._trade).push(request)
+
+    def _note_oldest(self) -> None:
+        heads = [lane.requests[0].enqueued_ns for lane in (self._trade, self._bulk) if lane.requests]
+        self._oldest_ns = min(heads, default=None)
+
+    def _bound_held_rows(self) -> None:
+        if self.last_error is None:
+            return
+        for lane in (self._bulk, self._trade):
+            while self._bulk.rows + self._trade.rows > HELD_ROWS_MAX and len(lane.requests) > 1:
+                (oldest,) = lane.take(rows_max=0)
+                if oldest.done is not None:
+                    oldest.done(None, PersistenceError(f"the database cannot keep up: {self.last_error or 'overload'}"))
+                self._drop([oldest], "too many rows wait")
+
+    def _write_trade_lane(self) -> bool:
+        """Write the whole trade lane; returns False while the database cannot be written."""
+        while self._trade.requests:
+            group = self._take_group()
+            if group[0].task is not None:
+                if not self._run_task(group[0]):
+                    return False
+            elif not self._write_group(group, self._trade, full=any(request.done is not None for request in group)):
+                return False
+        return True
+
+    def _take_group(self) -> list[_Request]:
+        """Requests up to the next task, or one task alone."""
+        group = self._trade.take(rows_max=None)
+        cut = next((i for i, request in enumerate(group) if request.task is not None), len(group))
+        cut = max(cut, 1)
+        self._trade.push_back(group[cut:])
+        return group[:cut]
+
+    def _write_bulk_chunk(self) -> bool:
+        group = self._bulk.take(BULK_CHUNK_ROWS)
+        return not group or self._write_group(group, self._bulk, full=False)
+
+    def _write_group(self, group: list[_Request], lane: _Lane, *, full: bool) -> bool:
+        """Write requests as one transaction; returns False while the database cannot be written."""
+        try:
+            self._transact(group, full=full)
+        except Exception as error:
+            if is_outage(error):
+                self._fail(group, lane, error)
+                return False
+            return self._write_one_by_one(group, lane, full=full)
+        self._succeed(group)
+        return True
+
+    def _write_one_by_one(self, group: list[_Request], lane: _Lane, *, full: bool) -> bool:
+        """A record of the group is at fault: find it, so that it harms only itself."""
+        for i, request in enumerate(group):
+            try:
+                self._transact([request], full=full)
+            except Exception as error:
+                if is_outage(error):
+                    self._fail(group[i:], lane, error)
+                    return False
+                self._refuse(request, error)
+            else:
+                self._succeed([request])
+        return True
+
+    def _transact(self, group: Sequence[_Request], *, full: bool) -> None:
+        connection = self._connected(full=full)
+        with connection.begin():
+            self._statements.execute(connection, [record for request in group for record in request.records])
+
+    def _run_task(self, request: _Request) -> bool:
+        assert request.task is not None and request.done is not None
+        try:
+            connection = self._connected(full=True)
+            with connection.begin():
+                result = request.task(connection)
+        except Exception as error:
+            if is_outage(error):
+                self._fail([request], self._trade, error)
+                return False
+            request.done(None, error)
+        else:
+            self._recovered()
+            request.done(result, None)
+        return True
+
+    def _connected(self, *, full: bool) -> Connection:
+        if self._connection is None:
+            self._connection = self._engine.connect()
+            self._synchronous_full = None
+        if self._synchronous_full is not full:
+            set_synchronous(self._connection, full=full)
+            self._synchronous_full = full
+        return self._connection
+
+    def _disconnect(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            try:
+                connection.invalidate()
+                connection.close()
+            except SQLAlchemyError as error:
+                _log.warning("closing the database connection failed: %s", describe(error))
+
+    def _succeed(self, group: Sequence[_Request]) -> None:
+        self._recovered()
+        self.rows_written += sum(len(request.records) for request in group)
+        for request in group:
+            if request.done is not None:
+                request.done(None, None)
+
+    def _recovered(self) -> None:
+        if self.last_error is not None:
+            _log.warning("the database can be written again")
+            self.last_error = None
+
+    def _fail(self, group: Sequence[_Request], lane: _Lane, error: Exception) -> None:
+        """Nothing can be written now: tell those who wait, keep the rest for the next try."""
+        reason = describe(error)
+        if self.last_error is None:
+            _log.error("the database cannot be written: %s; records are kept in memory and tried again", reason)
+        self.last_error = reason
+        self._disconnect()
+        lane.push_back([request for request in group if request.done is None])
+        for request in group:
+            if request.done is not None:
+                request.done(None, PersistenceError(f"the database cannot be written: {reason}"))
+
+    def _refuse(self, request: _Request, error: Exception) -> None:
+        """This request can never be written."""
+        reason = f"{type(error).__name__}: {describe(error)}"
+        if request.done is not None:
+            request.done(None, PersistenceError(f"the database refuses this record: {reason}"))
+        else:
+            self._drop([request], reason)
+
+    def _drop(self, requests: Sequence[_Request], reason: str) -> None:
+        rows = sum(len(request.records) for request in requests)
+        self.rows_dropped += rows
+        kinds = sorted({type(record).__name__ for request in requests for record in request.records})
+        _log.error("%d rows were not written (%s): %s", rows, ", ".join(kinds), reason)
+
+    def _give_up(self) -> None:
+        """Told to stop while the database cannot be written, or asked to write after the stop."""
+        with contextlib.suppress(queue.Empty):
+            while True:
+                self._sort_in(self._inbox.get_nowait())
+        for lane in (self._trade, self._bulk):
+            if rest := lane.take(rows_max=None):
+                for request in rest:
+                    if request.done is not None:
+                        request.done(None, PersistenceError("the database was closed before this could be written"))
+                self._drop(rest, self.last_error or "the database is closed")
+        self._note_oldest()
