@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 import types
 import typing
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,6 +16,7 @@ from pydantic import BaseModel, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 
 _ABSENT = object()
+_NUMBER = re.compile(r"[+-]?\d+(\.\d+)?")
 _BOUND_ERRORS = frozenset({"greater_than", "greater_than_equal", "less_than", "less_than_equal"})
 _MUST_BE = {
     "bool_parsing": "true or false",
@@ -137,7 +139,8 @@ def _got(detail: Any, field: FieldInfo | None) -> str:
     value = detail["input"]
     if _is_secret(field) or isinstance(value, Mapping):  # a mapping may hold secrets further down
         return ""
-    text = repr(value) if isinstance(value, str) else str(value)
+    is_word = isinstance(value, str) and not _NUMBER.fullmatch(value)
+    text = repr(value) if is_word else str(value)
     return f" (got {text if len(text) <= 60 else text[:57] + '...'})"
 
 
@@ -223,4 +226,8 @@ def _members(annotation: Any) -> list[Any]:
 
 
 def _is_secret(field: FieldInfo | None) -> bool:
-    return field is not None and SecretStr in _members(field.annotation)
+    """True for SecretStr fields and for those that the schema marks `writeOnly`."""
+    if field is None:
+        return False
+    extra = field.json_schema_extra
+    return SecretStr in _members(field.annotation) or (isinstance(extra, dict) and bool(extra.get("writeOnly")))
