@@ -1,0 +1,145 @@
+"""Runs one strategy: candle by candle (live), or over columns (backtests and checks). Both see the same values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy import ndarray
+
+from strategies.base import (
+    WARMING_UP,
+    CandleColumns,
+    ColumnDecisions,
+    Decision,
+    GatedStrategy,
+    History,
+    Indicators,
+    Refusal,
+    Strategy,
+    Values,
+)
+
+
+class Evaluator:
+    """One strategy on one symbol, advancing a candle at a time at constant cost, in plain floats."""
+
+    __slots__ = (
+        "_decide",
+        "_fields",
+        "_many",
+        "_remembers",
+        "_single",
+        "_specs",
+        "count",
+        "history",
+        "strategy",
+        "values",
+    )
+
+    def __init__(self, strategy: Strategy) -> None:
+        indicators = strategy.indicators()
+        self.strategy = strategy
+        self.history: History = strategy.history(indicators)
+        self.count = 0
+        self.values = Values()
+        self._fields = self.values.__dict__
+        self._decide = strategy.decide
+        # Only plain strategies can have a memory of their own, so only they must see candles that nobody acts on.
+        self._remembers = not isinstance(strategy, GatedStrategy)
+        self._specs = specs_of(indicators)
+        self._single = [(name, one.update) for name, one in indicators.items() if isinstance(name, str)]
+        self._many = [(names, one.update) for names, one in indicators.items() if not isinstance(names, str)]
+
+    def update(  # noqa: PLR0917
+        self, open: float, high: float, low: float, close: float, volume: float, open_time: int
+    ) -> None:
+        """Advance all indicators by one closed candle."""
+        fields = self._fields
+        fields["open"] = open
+        fields["high"] = high
+        fields["low"] = low
+        fields["close"] = close
+        fields["volume"] = volume
+        fields["open_time"] = open_time
+        for name, update in self._single:
+            fields[name] = update(open, high, low, close, volume, open_time)
+        for names, update in self._many:
+            fields.update(zip(names, update(open, high, low, close, volume, open_time), strict=True))
+        self.count += 1
+
+    def decide(self) -> Decision:
+        """Return the decision on the candle of the last `update`; once a candle."""
+        if self.count < self.history.candles:
+            self.skip()
+            return Refusal(WARMING_UP, {"candles": float(self.count), "candles_needed": float(self.history.candles)})
+        return self._decide(self.values)
+
+    def skip(self) -> None:
+        """Take note of the candle of the last `update` without deciding: while warming up or replaying."""
+        if self._remembers:
+            self._decide(self.values)
+
+    def adopt(self, strategy: Strategy) -> bool:
+        """Take new parameters and keep the indicators; False when these differ, or the strategy has a memory."""
+        if self._remembers or specs_of(strategy.indicators()) != self._specs:
+            return False
+        self.strategy = strategy
+        self._decide = strategy.decide
+        return True
+
+
+def specs_of(indicators: Indicators) -> tuple[object, ...]:
+    """Return what identifies a set of indicators, so that equal ones can go on being used."""
+    return tuple((name, indicator.spec) for name, indicator in indicators.items())
+
+
+def measure(indicators: Indicators, candles: CandleColumns) -> Values:
+    """Return the candle columns and every indicator's column under its declared name."""
+    values = Values()
+    fields = values.__dict__
+    columns = (candles.open, candles.high, candles.low, candles.close, candles.volume, candles.open_time)
+    fields.update(zip(("open", "high", "low", "close", "volume", "open_time"), columns, strict=True))
+    for name, indicator in indicators.items():
+        result = indicator.over(*columns)
+        if isinstance(name, str):
+            fields[name] = result
+        else:
+            fields.update(zip(name, result, strict=True))
+    return values
+
+
+def decide_columns(strategy: GatedStrategy, candles: CandleColumns, warmup: int | None = None) -> ColumnDecisions:
+    """Return the decisions of a gated strategy over columns. `warmup` overrides its own number of candles."""
+    indicators = strategy.indicators()
+    needed = strategy.history(indicators).candles if warmup is None else warmup
+    return strategy.decide_columns(measure(indicators, candles), needed)
+
+
+def decide_each(
+    strategy: Strategy, candles: CandleColumns, warmup: int | None = None
+) -> Iterator[tuple[int, Decision]]:
+    """Yield (index, decision) for every candle of a strategy that decides in plain Python.
+
+    Indicators are calculated as columns beforehand; `decide` sees the floats of one candle at a time, on one reused
+    `Values`. During warm-up the strategy is called and its decision is replaced, as live.
+    """
+    indicators = strategy.indicators()
+    needed = strategy.history(indicators).candles if warmup is None else warmup
+    columns: dict[str, ndarray] = measure(indicators, candles).__dict__
+    values = Values()
+    names = tuple(columns)
+    decide = strategy.decide
+    for index, row in enumerate(zip(*(np.asarray(column).tolist() for column in columns.values()), strict=True)):
+        values.__dict__ = dict(zip(names, row, strict=True))
+        decision = decide(values)
+        if index + 1 < needed:
+            decision = Refusal(WARMING_UP, {"candles": float(index + 1), "candles_needed": float(needed)})
+        yield index, decision
+
+
+def value_at(values: Values, index: int) -> Values:
+    """Return the floats of one candle out of columns, as a live decision would see them."""
+    row = Values()
+    row.__dict__.update({name: column[index].item() for name, column in values.__dict__.items()})
+    return row

@@ -1,0 +1,248 @@
+"""Runs the strategies on closed candles: signals go to the bus, every evaluation leaves a verdict.
+
+The core is synchronous and costs some microseconds a candle: plain floats, no pandas. Only publishing waits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from array import array
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
+
+from core.candle import ClosedCandle
+from core.events import CandleClosed
+from core.ports import RecordWriter
+from core.records import CandleRecord, DecisionRecord, Record
+from core.signal import Signal, Verdict, signal_id_for
+from strategies.base import NO_ENTRY, SIGNAL, Decision, Entry, Refusal
+from strategies.evaluate import Evaluator
+from strategies.loader import ActiveStrategy, StrategyBook
+from strategies.series import Phase
+from strategies.why import LATE_CANDLE, STRATEGY_ERROR
+
+logger = logging.getLogger(__name__)
+
+Row = tuple[float, float, float, float, float, int]
+"""open, high, low, close, volume, open time in UTC milliseconds."""
+
+_WIDTH = 6
+_LEAST_CANDLES = 1_500
+
+
+@dataclass(frozen=True, slots=True)
+class StrategyFault:
+    """A strategy raised. It is told once; later candles are tried again."""
+
+    strategy: str
+    symbol: str
+    interval: str
+    candle_open_time_ms: int
+    error: str
+
+
+class _Memory:
+    """The newest candles of one symbol and interval as packed floats, so that indicators can be built anew."""
+
+    __slots__ = ("_floats", "capacity")
+
+    def __init__(self) -> None:
+        self._floats = array("d")
+        self.capacity = _LEAST_CANDLES
+
+    def append(self, row: Row) -> None:
+        floats = self._floats
+        floats.extend(row)
+        # Cutting in lumps keeps the cost of one candle constant.
+        if len(floats) > _WIDTH * (self.capacity + self.capacity // 4):
+            del floats[: len(floats) - _WIDTH * self.capacity]
+
+    def rows(self) -> Iterator[Row]:
+        floats = iter(self._floats)
+        for open_, high, low, close, volume, time in zip(*[floats] * _WIDTH, strict=True):
+            yield open_, high, low, close, volume, int(time)
+
+
+class _Desk:
+    """What runs on one symbol and interval."""
+
+    __slots__ = ("evaluators", "faulty", "last_open_time_ms", "memory", "version")
+
+    def __init__(self) -> None:
+        self.version = 0
+        self.last_open_time_ms = -1
+        self.memory = _Memory()
+        self.evaluators: list[tuple[ActiveStrategy, Evaluator]] = []
+        self.faulty: set[str] = set()
+
+    def refresh(self, active: tuple[ActiveStrategy, ...], version: int) -> None:
+        """Take over the book's newest parameters. Indicators that stay the same keep their state."""
+        known = {old.name: (old, evaluator) for old, evaluator in self.evaluators}
+        self.evaluators = []
+        for new in active:
+            old, evaluator = known.get(new.name, (None, None))
+            if evaluator is None or (old != new and not evaluator.adopt(new.make())):
+                evaluator = self._rebuilt(new)
+            self.evaluators.append((new, evaluator))
+            self.memory.capacity = max(self.memory.capacity, evaluator.history.most_candles(new.params.interval))
+        self.faulty.clear()
+        self.version = version
+
+    def _rebuilt(self, active: ActiveStrategy) -> Evaluator:
+        evaluator = Evaluator(active.make())
+        for row in self.memory.rows():
+            evaluator.update(*row)
+            evaluator.skip()
+        return evaluator
+
+
+class StrategyRunner:
+    """Evaluates every strategy of the book on each closed candle.
+
+    Writes a `CandleRecord` for each 1m candle (of the warm-up only when `record_warm_up`) and a `DecisionRecord` for
+    each evaluation but those of the warm-up. Edited parameters count from the next candle on. A strategy that raises
+    refuses that candle, is logged, and told to `on_fault` once until its parameters change.
+    """
+
+    def __init__(
+        self,
+        book: StrategyBook,
+        writer: RecordWriter,
+        publish: Callable[[Signal], Awaitable[None]],
+        *,
+        record_warm_up: bool = True,
+        on_fault: Callable[[StrategyFault], None] | None = None,
+    ) -> None:
+        self._book = book
+        self._writer = writer
+        self._publish = publish
+        self._record_warm_up = record_warm_up
+        self._on_fault = on_fault
+        self._desks: dict[tuple[str, str], _Desk] = {}
+        self._outbox: asyncio.Queue[Signal] = asyncio.Queue()
+        self.evaluations = 0
+        self.signals = 0
+
+    def handle(self, event: CandleClosed, phase: Phase = Phase.LIVE) -> None:
+        """Evaluate a candle and queue its signals for `run` to publish. The callback for `CandleFeed`."""
+        for signal in self.on_candle(event, phase):
+            self._outbox.put_nowait(signal)
+
+    async def run(self, beat: Callable[[], None] | None = None) -> None:
+        """Publish queued signals in order until cancelled. `beat` is called at least once a second."""
+        while True:
+            if beat is not None:
+                beat()
+            try:
+                async with asyncio.timeout(1.0):
+                    signal = await self._outbox.get()
+            except TimeoutError:
+                continue
+            await self._publish(signal)
+
+    @property
+    def depth(self) -> int:
+        """Signals that wait to be published."""
+        return self._outbox.qsize()
+
+    def on_candle(self, event: CandleClosed, phase: Phase = Phase.LIVE) -> list[Signal]:
+        """Evaluate one closed candle of any interval, write what came of it, and return the signals.
+
+        Candles of a symbol and interval must come in order; one that is not newer than the last is ignored.
+        """
+        candle = event.candle
+        desk = self._desk(candle.symbol, candle.interval)
+        if candle.open_time_ms <= desk.last_open_time_ms:
+            return []
+        desk.last_open_time_ms = candle.open_time_ms
+        row = _row_of(candle)
+        records: list[Record] = []
+        signals: list[Signal] = []
+        if candle.interval == "1m" and (self._record_warm_up or phase is not Phase.WARM_UP):
+            records.append(CandleRecord(candle))
+        for active, evaluator in desk.evaluators:
+            decision = self._decide(desk, active, evaluator, row, phase)
+            if phase is Phase.WARM_UP:
+                continue
+            if phase is Phase.LIVE and isinstance(decision, Entry):
+                signals.append(_signal(active, evaluator, decision, event))
+            verdict = _verdict(active, decision, event, phase)
+            records.append(DecisionRecord(verdict))
+        desk.memory.append(row)
+        self.signals += len(signals)
+        if records:
+            self._writer.submit(records)
+        return signals
+
+    def _desk(self, symbol: str, interval: str) -> _Desk:
+        key = (symbol, interval)
+        desk = self._desks.get(key)
+        if desk is None:
+            desk = self._desks[key] = _Desk()
+        if desk.version != self._book.version:
+            desk.refresh(self._book.on(symbol, interval), self._book.version)
+        return desk
+
+    def _decide(self, desk: _Desk, active: ActiveStrategy, evaluator: Evaluator, row: Row, phase: Phase) -> Decision:
+        try:
+            evaluator.update(*row)
+            if phase is Phase.WARM_UP:
+                evaluator.skip()
+                return None
+            self.evaluations += 1
+            return evaluator.decide()
+        except Exception as error:  # a user's strategy may raise anything, and must not take the others with it
+            self._report(desk, active, row[-1], error)
+            return Refusal(STRATEGY_ERROR)
+
+    def _report(self, desk: _Desk, active: ActiveStrategy, open_time_ms: int, error: Exception) -> None:
+        if active.name in desk.faulty:
+            return
+        desk.faulty.add(active.name)
+        logger.exception("strategy %s failed on %s", active.name, active.symbol)
+        if self._on_fault is not None:
+            text = f"{type(error).__name__}: {error}"
+            self._on_fault(StrategyFault(active.name, active.symbol, active.params.interval, open_time_ms, text))
+
+
+def _row_of(candle: ClosedCandle) -> Row:
+    return (
+        float(candle.open),
+        float(candle.high),
+        float(candle.low),
+        float(candle.close),
+        float(candle.volume),
+        candle.open_time_ms,
+    )
+
+
+def _signal(active: ActiveStrategy, evaluator: Evaluator, entry: Entry, event: CandleClosed) -> Signal:
+    candle = event.candle
+    features = {name: value for name, value in vars(evaluator.values).items() if isinstance(value, float)}
+    return Signal(
+        signal_id=signal_id_for(active.name, candle.symbol, candle.interval, candle.open_time_ms),
+        strategy=active.name,
+        symbol=candle.symbol,
+        interval=candle.interval,
+        direction=entry.direction,
+        candle_open_time_ms=candle.open_time_ms,
+        reference_price=candle.close,
+        exits=entry.exits,
+        event_time_ms=event.event_time_ms,
+        received_time_ms=event.received_time_ms,
+        reason=entry.reason,
+        features=features,
+        received_ns=event.received_ns,
+        max_holding_ms=active.params.max_holding_ms,
+    )
+
+
+def _verdict(active: ActiveStrategy, decision: Decision, event: CandleClosed, phase: Phase) -> Verdict:
+    candle = event.candle
+    if isinstance(decision, Entry):
+        gate = SIGNAL if phase is Phase.LIVE else LATE_CANDLE
+        numbers = {**decision.numbers, "side": float(decision.direction.sign)}
+    else:
+        gate, numbers = (decision.gate, dict(decision.numbers)) if decision is not None else (NO_ENTRY, {})
+    return Verdict(active.name, candle.symbol, candle.interval, candle.open_time_ms, event.event_time_ms, gate, numbers)

@@ -1,0 +1,24 @@
+"""Fills numbers into the sentences that strategies declare."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import isnan
+
+
+class _Unknown:
+    """Stands for a number that was not known; takes any format."""
+
+    def __format__(self, spec: str) -> str:
+        return "(unknown)"
+
+
+class _Numbers(dict[str, object]):
+    def __missing__(self, key: str) -> _Unknown:
+        return _Unknown()
+
+
+def fill(template: str, numbers: Mapping[str, float | None]) -> str:
+    """Return the template with `{name:format}` replaced by numbers; "(unknown)" for those missing, None or NaN."""
+    known = {name: value for name, value in numbers.items() if value is not None and not isnan(value)}
+    return template.format_map(_Numbers(known))

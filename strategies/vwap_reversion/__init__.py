@@ -1,0 +1,1 @@
+"""Mean reversion to the session VWAP in quiet markets."""
