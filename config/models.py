@@ -44,31 +44,35 @@ class SymbolEntry(ClosedModel):
     """Settings and limits of one symbol; what is left out comes from `defaults`."""
 
     leverage: int = Field(
-        _SYMBOL.leverage, ge=1, le=125, description="leverage set at the venue before the first entry"
+        default=_SYMBOL.leverage, ge=1, le=125, description="leverage set at the venue before the first entry"
     )
     margin_type: MarginType = Field(
-        _SYMBOL.margin_type, description="ISOLATED: a position can lose only its own margin; CROSSED: the whole wallet"
+        default=_SYMBOL.margin_type,
+        description="ISOLATED: a position can lose only its own margin; CROSSED: the whole wallet",
     )
     max_position_notional: Money = Field(
-        _SYMBOL.max_position_notional, description="largest value of one position, quote asset"
+        default=_SYMBOL.max_position_notional, description="largest value of one position, quote asset"
     )
     max_exposure_fraction: Exposure = Field(
-        _SYMBOL.max_exposure_fraction, description="largest value of a symbol's positions as a fraction of equity"
+        default=_SYMBOL.max_exposure_fraction,
+        description="largest value of a symbol's positions as a fraction of equity",
     )
     volatility_halt_pct: Percent = Field(
-        _SYMBOL.volatility_halt_pct, description="a move of this many percent within the window halts the symbol"
+        default=_SYMBOL.volatility_halt_pct,
+        description="a move of this many percent within the window halts the symbol",
     )
     volatility_window_ms: PositiveMilliseconds = Field(
-        _SYMBOL.volatility_window_ms, description="window of the volatility halt, ms"
+        default=_SYMBOL.volatility_window_ms, description="window of the volatility halt, ms"
     )
     volatility_rest_ms: PositiveMilliseconds = Field(
-        _SYMBOL.volatility_rest_ms, description="how long a halted symbol rests, ms"
+        default=_SYMBOL.volatility_rest_ms, description="how long a halted symbol rests, ms"
     )
     max_daily_quantity: Money | None = Field(
-        _SYMBOL.max_daily_quantity, description="most that may be entered a UTC day, base asset; empty: no limit"
+        default=_SYMBOL.max_daily_quantity,
+        description="most that may be entered a UTC day, base asset; empty: no limit",
     )
     max_holding_ms: PositiveMilliseconds | None = Field(
-        _SYMBOL.max_holding_ms, description="a position is closed after this long, ms; empty: no limit"
+        default=_SYMBOL.max_holding_ms, description="a position is closed after this long, ms; empty: no limit"
     )
 
 
@@ -76,61 +80,63 @@ class LimitsEntry(ClosedModel):
     """Account-wide limits; an empty value switches one off where that is allowed."""
 
     max_total_exposure_fraction: Exposure | None = Field(
-        _RISK.max_total_exposure_fraction, description="largest value of all positions as a fraction of equity"
+        default=_RISK.max_total_exposure_fraction, description="largest value of all positions as a fraction of equity"
     )
     max_open_positions: Annotated[int, Field(ge=1)] | None = Field(
-        _RISK.max_open_positions, description="most positions at a time"
+        default=_RISK.max_open_positions, description="most positions at a time"
     )
-    max_daily_loss: Money | None = Field(_RISK.max_daily_loss, description="loss of a UTC day that ends trading")
+    max_daily_loss: Money | None = Field(
+        default=_RISK.max_daily_loss, description="loss of a UTC day that ends trading"
+    )
     max_daily_loss_fraction: Fraction | None = Field(
-        _RISK.max_daily_loss_fraction, description="the same as a fraction of the equity at 00:00 UTC"
+        default=_RISK.max_daily_loss_fraction, description="the same as a fraction of the equity at 00:00 UTC"
     )
     max_strategy_daily_loss: Money | None = Field(
-        _RISK.max_strategy_daily_loss, description="loss of a UTC day that stops one strategy until the next"
+        default=_RISK.max_strategy_daily_loss, description="loss of a UTC day that stops one strategy until the next"
     )
     max_drawdown_fraction: Fraction | None = Field(
-        _RISK.max_drawdown_fraction, description="fall from the peak equity that ends trading"
+        default=_RISK.max_drawdown_fraction, description="fall from the peak equity that ends trading"
     )
     max_consecutive_losses: Annotated[int, Field(ge=1)] | None = Field(
-        _RISK.max_consecutive_losses, description="losses in a row that stop new entries until 00:00 UTC"
+        default=_RISK.max_consecutive_losses, description="losses in a row that stop new entries until 00:00 UTC"
     )
-    min_balance: Money | None = Field(_RISK.min_balance, description="no entries below this wallet balance")
+    min_balance: Money | None = Field(default=_RISK.min_balance, description="no entries below this wallet balance")
     min_stop_fraction: Fraction = Field(
-        _RISK.min_stop_fraction, description="nearest allowed stop, as a fraction of the entry price"
+        default=_RISK.min_stop_fraction, description="nearest allowed stop, as a fraction of the entry price"
     )
     liquidation_margin_fraction: Fraction = Field(
-        _RISK.liquidation_margin_fraction, description="how far the liquidation price must lie beyond the stop"
+        default=_RISK.liquidation_margin_fraction, description="how far the liquidation price must lie beyond the stop"
     )
     signal_max_age_ms: PositiveMilliseconds = Field(
-        _RISK.signal_max_age_ms, description="older signals are dropped, ms"
+        default=_RISK.signal_max_age_ms, description="older signals are dropped, ms"
     )
     stale_data_ms: PositiveMilliseconds = Field(
-        _RISK.stale_data_ms, description="no entries when a symbol's market data is older than this, ms"
+        default=_RISK.stale_data_ms, description="no entries when a symbol's market data is older than this, ms"
     )
     max_clock_offset_ms: PositiveMilliseconds = Field(
-        _RISK.max_clock_offset_ms, description="no entries when our clock is further from the venue's, ms"
+        default=_RISK.max_clock_offset_ms, description="no entries when our clock is further from the venue's, ms"
     )
     funding_window_before_ms: Milliseconds = Field(
-        _RISK.funding_window_before_ms, description="no entries this long before funding, ms"
+        default=_RISK.funding_window_before_ms, description="no entries this long before funding, ms"
     )
     funding_window_after_ms: Milliseconds = Field(
-        _RISK.funding_window_after_ms, description="no entries this long after funding, ms"
+        default=_RISK.funding_window_after_ms, description="no entries this long after funding, ms"
     )
     order_ttl_ms: PositiveMilliseconds = Field(
-        _RISK.order_ttl_ms, description="a resting entry is cancelled after this"
+        default=_RISK.order_ttl_ms, description="a resting entry is cancelled after this"
     )
 
 
 class SizingEntry(ClosedModel):
     """Risk a trade: a fixed amount or a percentage of equity. RISK_USD and RISK_PERCENT of `.env` override it."""
 
-    risk_usd: Money | None = Field(None, description="fixed risk a trade, quote asset")
-    risk_percent: Percent | None = Field(None, description="risk a trade in percent of equity")
+    risk_usd: Money | None = Field(default=None, description="fixed risk a trade, quote asset")
+    risk_percent: Percent | None = Field(default=None, description="risk a trade in percent of equity")
     reserve_fraction: Annotated[Decimal, Field(ge=0, lt=1)] = Field(
-        _SIZING.reserve_fraction, description="part of the available balance that is never used for margin"
+        default=_SIZING.reserve_fraction, description="part of the available balance that is never used for margin"
     )
     slippage_fraction: Annotated[Decimal, Field(ge=0, lt=1)] = Field(
-        _SIZING.slippage_fraction, description="slippage that sizing reckons with, as a fraction of the price"
+        default=_SIZING.slippage_fraction, description="slippage that sizing reckons with, as a fraction of the price"
     )
 
     @field_validator("risk_percent")
@@ -144,7 +150,7 @@ class SizingEntry(ClosedModel):
 class SymbolsFile(ClosedModel):
     """The whole of `symbols.yaml`."""
 
-    quote_asset: str = Field("USDT", pattern=r"^[A-Z]{3,10}$", description="asset that money is counted in")
+    quote_asset: str = Field(default="USDT", pattern=r"^[A-Z]{3,10}$", description="asset that money is counted in")
     sizing: SizingEntry = Field(default_factory=SizingEntry, description="how much to risk a trade")
     limits: LimitsEntry = Field(default_factory=LimitsEntry, description="account-wide limits")
     defaults: SymbolEntry = Field(default_factory=SymbolEntry, description="what holds for every symbol")

@@ -28,48 +28,73 @@ class Settings(BaseSettings):
         frozen=True, extra="forbid", hide_input_in_errors=True, validate_default=False, case_sensitive=False
     )
 
-    mode: Environment = Field(Environment.SIM, description="where to trade: sim, paper, testnet or mainnet")
-    allow_mainnet: Literal["yes", "no"] = Field("no", description="must be yes before mode mainnet starts: real money")
-
-    binance_api_key: SecretStr | None = Field(None, description="API key; needed by testnet and mainnet")
-    binance_api_secret: SecretStr | None = Field(None, description="API secret; needed by testnet and mainnet")
-    recv_window_ms: int = Field(5_000, ge=1, le=60_000, description="how long the venue accepts a signed request, ms")
-    ws_max_backoff_sec: float = Field(60, gt=0, le=600, description="longest wait between stream reconnects, seconds")
-    position_mode: PositionMode = Field(
-        PositionMode.ONEWAY, description="ONEWAY: one net position a symbol; HEDGE: a long and a short leg"
+    mode: Environment = Field(default=Environment.SIM, description="where to trade: sim, paper, testnet or mainnet")
+    allow_mainnet: Literal["yes", "no"] = Field(
+        default="no", description="must be yes before mode mainnet starts: real money"
     )
 
-    risk_usd: Decimal | None = Field(None, gt=0, description="fixed risk a trade in USDT; overrides symbols.yaml")
+    binance_api_key: SecretStr | None = Field(default=None, description="API key; needed by testnet and mainnet")
+    binance_api_secret: SecretStr | None = Field(default=None, description="API secret; needed by testnet and mainnet")
+    recv_window_ms: int = Field(
+        default=5_000, ge=1, le=60_000, description="how long the venue accepts a signed request, ms"
+    )
+    ws_max_backoff_sec: float = Field(
+        default=60, gt=0, le=600, description="longest wait between stream reconnects, seconds"
+    )
+    position_mode: PositionMode = Field(
+        default=PositionMode.ONEWAY, description="ONEWAY: one net position a symbol; HEDGE: a long and a short leg"
+    )
+
+    risk_usd: Decimal | None = Field(
+        default=None, gt=0, description="fixed risk a trade in USDT; overrides symbols.yaml"
+    )
     risk_percent: Decimal | None = Field(
-        None, gt=0, le=100, description="risk a trade in percent of equity; overrides symbols.yaml"
+        default=None, gt=0, le=100, description="risk a trade in percent of equity; overrides symbols.yaml"
     )
 
     db_url: str = Field(
-        "sqlite:///./database/trader.db",
+        default="sqlite:///./database/trader.db",
         description="database: sqlite:///... or postgresql://...",
         json_schema_extra={"writeOnly": True},  # may hold a password: never quoted in errors
     )
-    retention_days: int | None = Field(None, ge=1, description="days that rows are kept; empty keeps everything")
-    decision_retention_days: int = Field(30, ge=1, description="days that strategy verdicts are kept")
+    retention_days: int | None = Field(
+        default=None, ge=1, description="days that rows are kept; empty keeps everything"
+    )
+    decision_retention_days: int = Field(default=30, ge=1, description="days that strategy verdicts are kept")
 
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="least severe line to log")
-    log_dir: Path = Field(Path("logs"), description="folder of the log files")
-    status_dir: Path = Field(Path("status"), description="folder of heartbeat.json and of the KILL file")
-    config_dir: Path = Field(Path("config"), description="folder of symbols.yaml")
-    strategies_dir: Path = Field(Path("strategies"), description="folder of the strategies and their YAML files")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        default="INFO", description="least severe line to log"
+    )
+    log_dir: Path = Field(default=Path("logs"), description="folder of the log files")
+    status_dir: Path = Field(default=Path("status"), description="folder of heartbeat.json and of the KILL file")
+    config_dir: Path = Field(default=Path("config"), description="folder of symbols.yaml")
+    strategies_dir: Path = Field(
+        default=Path("strategies"), description="folder of the strategies and their YAML files"
+    )
 
-    slack_webhook_url: SecretStr | None = Field(None, description="Slack incoming webhook for alerts; empty: log only")
-    streamlit_port: int = Field(8501, ge=1, le=65_535, description="port of the dashboard, on this machine only")
+    slack_webhook_url: SecretStr | None = Field(
+        default=None, description="Slack incoming webhook for alerts; empty: log only"
+    )
+    streamlit_port: int = Field(
+        default=8501, ge=1, le=65_535, description="port of the dashboard, on this machine only"
+    )
     op_service_account_token: SecretStr | None = Field(
-        None, description="1Password service account token; needed when a value is an op://vault/item/field reference"
+        default=None,
+        description="1Password service account token; needed when a value is an op://vault/item/field reference",
     )
 
-    sim_deposit: Decimal = Field(Decimal(10_000), gt=0, description="first deposit at the embedded exchange, USDT")
-    sim_seed: int = Field(1, ge=0, description="seed of the generated market; the same seed gives the same market")
-    sim_speed: float | None = Field(
-        None, gt=0, le=100_000, description="market time per wall time in sim mode; empty: chosen by the run"
+    sim_deposit: Decimal = Field(
+        default=Decimal(10_000), gt=0, description="first deposit at the embedded exchange, USDT"
     )
-    sim_data_dir: Path | None = Field(None, description="folder of recorded candles to play; empty: a generated market")
+    sim_seed: int = Field(
+        default=1, ge=0, description="seed of the generated market; the same seed gives the same market"
+    )
+    sim_speed: float | None = Field(
+        default=None, gt=0, le=100_000, description="market time per wall time in sim mode; empty: chosen by the run"
+    )
+    sim_data_dir: Path | None = Field(
+        default=None, description="folder of recorded candles to play; empty: a generated market"
+    )
 
     @classmethod
     def settings_customise_sources(
