@@ -1,0 +1,1 @@
+"""Venue adapters: each sub-package speaks one venue's protocol and implements the ports of `core`."""

@@ -1,0 +1,227 @@
+"""Public market data: candles and mark prices of the chosen symbols, as events into a sink."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from core.clock import Clock
+from core.events import CandleClosed, StreamChanged, StreamKind, StreamState
+from core.ports import EventSink
+from exchange.binance.connection import Frame, StreamConnection
+from exchange.binance.inbox import Inbox
+from exchange.binance.market_frames import decode_market
+from exchange.binance.sdk import quiet_sdk_loggers, require_proved_sdk
+from exchange.binance.settings import VenueSettings
+from exchange.binance.supervisor import Connection, Replace, Supervisor
+from exchange.binance.timesync import VenueClock
+
+_LOG = logging.getLogger(__name__)
+
+STREAMS_PER_CONNECTION = 1000
+"""The venue allows 1024."""
+
+
+@dataclass(frozen=True, slots=True)
+class MarketTimings:
+    """When silence counts as loss. Candle frames come every 250 ms for a symbol that trades, mark prices every
+    second for each; `symbol_stale_ms` applies to the latter and asks for a replacement at most every `heal_ms`."""
+
+    group_silent_ms: int = 10_000
+    symbol_stale_ms: int = 30_000
+    heal_ms: int = 300_000
+    rotate_ms: int = 12 * 3_600_000
+
+
+class BinanceMarketStream:
+    """Streams `<s>@kline_1m` and `<s>@markPrice@1s` (and `<s>@bookTicker` with `quotes`) for `symbols`.
+
+    `sink` gets CandleClosed (once per candle, whatever overlaps), PriceUpdated (from the forming candle),
+    MarkPriceUpdated, QuoteUpdated, and StreamChanged when the whole group was lost or is back. `venue_time` learns
+    the market's time. `wait` is the supervisor's sleep.
+    """
+
+    def __init__(
+        self,
+        settings: VenueSettings,
+        clock: Clock,
+        symbols: Sequence[str],
+        sink: EventSink,
+        *,
+        venue_time: VenueClock | None = None,
+        quotes: bool = False,
+        timings: MarketTimings | None = None,
+        wait: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        require_proved_sdk()
+        quiet_sdk_loggers()
+        self._clock = clock
+        self._sink = sink
+        self._venue_time = venue_time or VenueClock()
+        self._inbox = Inbox(self._deliver, clock)
+        self._last_closed: dict[tuple[str, str], int] = {}
+        self._ready = False
+        self._decode_failures = 0
+        timings = timings or MarketTimings()
+        lower = [symbol.lower() for symbol in symbols]
+        market = [f"{symbol}@kline_1m" for symbol in lower] + [f"{symbol}@markPrice@1s" for symbol in lower]
+        public = [f"{symbol}@bookTicker" for symbol in lower] if quotes else []
+        self._groups = [
+            _Group(
+                settings,
+                path,
+                streams,
+                put=self._inbox.put,
+                on_state=self._on_state,
+                clock=clock,
+                timings=timings,
+                wait=wait,
+            )
+            for path, streams in (*_shards("market", market), *_shards("public", public))
+        ]
+
+    async def run(self) -> None:
+        """Stream until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            for group in self._groups:
+                tasks.create_task(group.supervisor.run())
+
+    async def ready(self) -> None:
+        """Return when every connection is up and its subscriptions are proved."""
+        for group in self._groups:
+            await group.supervisor.ready()
+
+    def health(self) -> dict[str, Any]:
+        """Ages of the last message by stream kind (ms, None before the first), reconnects, stale symbols, backlog."""
+        now_ms = self._clock.now_ms()
+        last: dict[str, int] = {}
+        for group in self._groups:
+            for kind, at_ms in group.last_by_kind.items():
+                last[kind] = max(at_ms, last.get(kind, 0))
+        return {
+            "ready": self._ready,
+            "age_ms": {kind: now_ms - at_ms for kind, at_ms in last.items()},
+            "reconnects": sum(group.supervisor.reconnects for group in self._groups),
+            "stale": sorted(stream for group in self._groups for stream in group.stale_streams(now_ms)),
+            "backlog": self._inbox.depth,
+            "undecodable": self._decode_failures,
+        }
+
+    def _deliver(self, frame: Frame, received_time_ms: int, received_ns: int) -> None:
+        try:
+            data = frame["data"]
+            event = decode_market(data, received_time_ms, received_ns)
+            if event is None:
+                return
+            self._venue_time.observe(event.event_time_ms)
+        except (KeyError, TypeError, ValueError, ArithmeticError) as error:
+            self._decode_failures += 1
+            _LOG.warning("market frame of %s cannot be read (%r)", str(frame.get("stream"))[:64], error)
+            return
+        if isinstance(event, CandleClosed):
+            candle = event.candle
+            key = (candle.symbol, candle.interval)
+            if candle.open_time_ms <= self._last_closed.get(key, -1):
+                return  # doubled by an overlap of two connections, or replayed
+            self._last_closed[key] = candle.open_time_ms
+        self._sink(event)
+
+    def _on_state(self, state: StreamState, detail: str) -> None:
+        """Groups report one by one; the market is READY when all are, and LOST as soon as one is."""
+        ready = all(group.supervisor.is_ready for group in self._groups)
+        if state is StreamState.READY and not ready:
+            return
+        self._ready = ready
+        event = StreamChanged(StreamKind.MARKET, state, detail, self._venue_time.venue_time_ms(), self._clock.now_ms())
+        self._sink(event)
+
+
+class _Group:
+    """One supervised connection with the arrival times of its streams."""
+
+    def __init__(
+        self,
+        settings: VenueSettings,
+        path: str,
+        streams: list[str],
+        *,
+        put: Callable[[Frame], None],
+        on_state: Callable[[StreamState, str], None],
+        clock: Clock,
+        timings: MarketTimings,
+        wait: Callable[[float], Awaitable[None]],
+    ) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._path = path
+        self._streams = streams
+        self._put = put
+        self._timings = timings
+        self._healed_ms = 0
+        self._checked_ms = 0
+        self._last: dict[str, int] = {}
+        self.supervisor = Supervisor(
+            f"{path} ({len(streams)} streams)",
+            self._make,
+            self._judge,
+            on_state,
+            clock,
+            rotate_ms=timings.rotate_ms,
+            backoff_max_s=settings.ws_max_backoff_s,
+            wait=wait,
+        )
+
+    @property
+    def last_by_kind(self) -> dict[str, int]:
+        """Arrival of the newest message by stream kind ("kline_1m", "markPrice@1s", "bookTicker")."""
+        newest: dict[str, int] = {}
+        for stream, at_ms in self._last.items():
+            kind = stream.partition("@")[2]
+            if at_ms > newest.get(kind, 0):
+                newest[kind] = at_ms
+        return newest
+
+    def stale_streams(self, now_ms: int) -> list[str]:
+        """Mark-price streams without a message for too long: they tick every second, whatever the market does."""
+        return [
+            stream
+            for stream in self._streams
+            if stream.endswith("@markPrice@1s")
+            and now_ms - self._last.get(stream, now_ms) > self._timings.symbol_stale_ms
+        ]
+
+    async def _make(self) -> Connection:
+        now_ms = self._clock.now_ms()
+        self._last = dict.fromkeys(self._streams, now_ms)  # silence counts from here
+        return StreamConnection(self._settings.stream_url, self._path, self._streams, self._take, self._clock)
+
+    def _take(self, frame: Frame) -> None:
+        stream = frame["stream"]
+        if stream in self._last:
+            self._last[stream] = self._clock.now_ms()
+        self._put(frame)
+
+    async def _judge(self) -> Replace | None:
+        now_ms = self._clock.now_ms()
+        if now_ms - self._checked_ms < 1_000:
+            return None
+        self._checked_ms = now_ms
+        for kind, at_ms in self.last_by_kind.items():
+            patience_ms = self._timings.symbol_stale_ms if kind == "bookTicker" else self._timings.group_silent_ms
+            if now_ms - at_ms > patience_ms:
+                return Replace(f"no {kind} message for {(now_ms - at_ms) // 1000} s")
+        stale = self.stale_streams(now_ms)
+        if stale and now_ms - self._healed_ms > self._timings.heal_ms:
+            self._healed_ms = now_ms
+            return Replace(f"{len(stale)} streams are silent ({', '.join(stale[:3])})", blind=False)
+        return None
+
+
+def _shards(path: str, streams: list[str]) -> list[tuple[str, list[str]]]:
+    return [
+        (path, streams[start : start + STREAMS_PER_CONNECTION])
+        for start in range(0, len(streams), STREAMS_PER_CONNECTION)
+    ]

@@ -1,0 +1,191 @@
+"""REST through the official SDK: its signing, its session, its errors, in a bounded pool of threads.
+
+We go through `binance_common.utils.send_request`, the SDK's own request path, without a response model: its typed
+methods accept no timestamp, take numbers as floats and parse every answer twice into models whose fields may all be
+None. The raw answer is kept by a response hook, because the SDK drops the body of 5xx and the headers of errors.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import os
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import requests
+from binance_common.configuration import ConfigurationRestAPI
+from binance_common.utils import send_request
+from binance_sdk_derivatives_trading_usds_futures import DerivativesTradingUsdsFutures
+from requests.adapters import HTTPAdapter
+from requests.utils import get_environ_proxies
+
+from core.clock import Clock
+from core.enums import Priority
+from exchange.binance.calls import Call
+from exchange.binance.settings import VenueSettings
+from exchange.binance.timesync import GatewayTime
+
+
+@dataclass(frozen=True, slots=True)
+class RestAnswer:
+    """What came back: the body of a success or the SDK's exception, and the counters that the headers tell.
+
+    `sent_ms` is our steady clock at signing; the two `_ns` are monotonic, around the whole exchange.
+    """
+
+    body: bytes
+    error: Exception | None
+    status: int | None
+    weight_1m: int | None
+    orders_10s: int | None
+    orders_1m: int | None
+    sent_ms: int
+    sent_ns: int
+    received_ns: int
+
+
+class RestClient:
+    """One SDK client with its own session and threads. Blocking calls run in `threads` threads, never on the loop."""
+
+    def __init__(
+        self, settings: VenueSettings, time: GatewayTime, clock: Clock, *, name: str, threads: int, timeout_ms: int
+    ) -> None:
+        self._configuration = ConfigurationRestAPI(
+            api_key=settings.api_key,
+            api_secret=settings.api_secret,
+            base_path=settings.rest_url.rstrip("/"),
+            timeout=timeout_ms,
+            retries=0,  # retries are decided by who knows what the request was for
+            compression=False,  # True would advertise brotli, which may not be installed
+        )
+        self._recv_window_ms = settings.recv_window_ms
+        self._time = time
+        self._clock = clock
+        client = DerivativesTradingUsdsFutures(config_rest_api=self._configuration)
+        self._session: requests.Session = client.rest_api._session
+        self._answer = threading.local()
+        _prepare_session(self._session, settings, threads, self._keep_answer)
+        self._pool = ThreadPoolExecutor(max_workers=threads, thread_name_prefix=f"rest-{name}")
+        self._gate = PriorityGate(threads)
+
+    async def send(self, call: Call, on_sent: Callable[[int], None] | None = None) -> RestAnswer:
+        """Send one request when a thread is free, more urgent ones first. Never raises for what the venue does.
+
+        Cancelling the caller does not stop a request that has left. `on_sent` is called in the worker thread with
+        monotonic nanoseconds just before the request is signed and written.
+        """
+        await self._gate.enter(call.priority)
+        try:
+            work = asyncio.get_running_loop().run_in_executor(self._pool, self._send, call, on_sent)
+        except BaseException:
+            self._gate.leave()
+            raise
+        work.add_done_callback(lambda _: self._gate.leave())
+        return await asyncio.shield(work)
+
+    def close(self) -> None:
+        """Give the threads and connections back; requests under way end by themselves."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._session.close()
+
+    @property
+    def waiting(self) -> int:
+        """Requests that wait for a thread."""
+        return self._gate.waiting
+
+    def _send(self, call: Call, on_sent: Callable[[int], None] | None) -> RestAnswer:
+        """Blocking: sign with the time of this very moment (not of queueing) and send."""
+        self._answer.response = None
+        sent_ms, sent_ns = self._clock.now_ms(), self._clock.monotonic_ns()
+        params = dict(call.params)
+        if call.signed:
+            params["recvWindow"] = str(self._recv_window_ms)
+            params["timestamp"] = str(self._time.now_ms())
+        if on_sent is not None:
+            on_sent(sent_ns)
+        error: Exception | None = None
+        body = b""
+        try:
+            send_request(
+                self._session, self._configuration, call.method, call.path, payload=params, is_signed=call.signed
+            )
+            body = self._answer.response.content
+        except Exception as raised:  # the SDK lets plain ValueErrors through beside its own family
+            error = raised
+        response: requests.Response | None = self._answer.response
+        return RestAnswer(
+            body=body,
+            error=error,
+            status=response.status_code if response is not None else None,
+            weight_1m=_count(response, "X-MBX-USED-WEIGHT-1M"),
+            orders_10s=_count(response, "X-MBX-ORDER-COUNT-10S"),
+            orders_1m=_count(response, "X-MBX-ORDER-COUNT-1M"),
+            sent_ms=sent_ms,
+            sent_ns=sent_ns,
+            received_ns=self._clock.monotonic_ns(),
+        )
+
+    def _keep_answer(self, response: requests.Response, **_: Any) -> None:
+        self._answer.response = response
+
+
+def _count(response: requests.Response | None, header: str) -> int | None:
+    value = response.headers.get(header) if response is not None else None
+    return int(value) if value is not None and value.isdigit() else None
+
+
+def _prepare_session(
+    session: requests.Session, settings: VenueSettings, threads: int, keep: Callable[..., None]
+) -> None:
+    """Redirects off (a 307 would send a POST again), a connection per thread, the environment read once.
+
+    With `trust_env` requests would look for proxies and a netrc file at every request, and would send loopback traffic
+    through a proxy; the proxies are therefore taken over here, and none for this machine.
+    """
+    session.max_redirects = 0
+    session.proxies = {} if settings.is_loopback else get_environ_proxies(settings.rest_url)
+    session.verify = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or True
+    session.trust_env = False
+    adapter = HTTPAdapter(pool_connections=1, pool_maxsize=threads, max_retries=0)
+    session.mount("https://", adapter)
+    session.mount("http://", adapter)
+    session.hooks["response"].append(keep)
+
+
+class PriorityGate:
+    """Lets `slots` callers in at a time; of those that wait, the most urgent first, then the oldest."""
+
+    def __init__(self, slots: int) -> None:
+        self._free = slots
+        self._waiting: list[tuple[Priority, int, asyncio.Future[None]]] = []
+        self._sequence = 0
+
+    async def enter(self, priority: Priority) -> None:
+        if self._free > 0:
+            self._free -= 1
+            return
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._sequence += 1
+        heapq.heappush(self._waiting, (priority, self._sequence, turn))
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():
+                self.leave()  # the slot was handed over in the moment of cancelling
+            raise
+
+    def leave(self) -> None:
+        while self._waiting:
+            turn = heapq.heappop(self._waiting)[2]
+            if not turn.done():
+                turn.set_result(None)
+                return
+        self._free += 1
+
+    @property
+    def waiting(self) -> int:
+        return sum(1 for _, _, turn in self._waiting if not turn.done())
