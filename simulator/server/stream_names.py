@@ -1,0 +1,67 @@
+"""Stream names and the category that serves each (protocol section 7)."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+
+from simulator.market.intervals import INTERVALS
+
+_NAME = re.compile(r"(?P<symbol>[^@!]+)@(?P<kind>[a-zA-Z]+)(?P<levels>\d*)(?:_(?P<interval>\w+))?(?:@(?P<speed>\w+))?")
+_MARK_PERIODS = {None: 3_000, "1s": 1_000, "3s": 3_000}
+_DEPTH_PERIODS = {None: 250, "100ms": 100, "250ms": 250, "500ms": 500}
+_PARTIAL_LEVELS = {"": 0, "5": 5, "10": 10, "20": 20}
+
+
+class Category(StrEnum):
+    """First part of a stream's path. A stream asked for under another category stays silent."""
+
+    PUBLIC = "public"
+    MARKET = "market"
+    PRIVATE = "private"
+
+
+class Kind(StrEnum):
+    KLINE = "kline"
+    MARK_PRICE = "markPrice"
+    AGG_TRADE = "aggTrade"
+    BOOK_TICKER = "bookTicker"
+    DEPTH = "depth"
+
+
+_UNTIMED: dict[str, Category] = {Kind.AGG_TRADE: Category.MARKET, Kind.BOOK_TICKER: Category.PUBLIC}
+
+
+@dataclass(frozen=True, slots=True)
+class StreamName:
+    """A public stream. `period_ms` is the wall time between timed frames, `levels` 0 for a depth difference stream."""
+
+    text: str
+    category: Category
+    kind: Kind
+    symbol: str
+    interval: str = ""
+    period_ms: int = 0
+    levels: int = 0
+
+
+def parse(text: str) -> StreamName | None:
+    """Return what `text` names, or None for anything that the exchange does not stream. Names are lower case."""
+    match = _NAME.fullmatch(text)
+    if match is None or match["symbol"] != match["symbol"].lower():
+        return None
+    symbol, kind, speed = match["symbol"].upper(), match["kind"], match["speed"]
+    interval, levels = match["interval"], match["levels"]
+    if kind == Kind.DEPTH and interval is None and levels in _PARTIAL_LEVELS and speed in _DEPTH_PERIODS:
+        period_ms, count = _DEPTH_PERIODS[speed], _PARTIAL_LEVELS[levels]
+        return StreamName(text, Category.PUBLIC, Kind.DEPTH, symbol, period_ms=period_ms, levels=count)
+    if kind == Kind.KLINE and not levels and interval in INTERVALS and speed is None:
+        return StreamName(text, Category.MARKET, Kind.KLINE, symbol, interval=interval)
+    if levels or interval:
+        return None
+    if kind == Kind.MARK_PRICE and speed in _MARK_PERIODS:
+        return StreamName(text, Category.MARKET, Kind.MARK_PRICE, symbol, period_ms=_MARK_PERIODS[speed])
+    if kind in _UNTIMED and speed is None:
+        return StreamName(text, _UNTIMED[kind], Kind(kind), symbol)
+    return None
