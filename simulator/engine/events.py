@@ -11,7 +11,7 @@ from decimal import Decimal
 
 from core.enums import MarginType, PositionSide
 from simulator.engine.orders import AlgoOrder, PlainOrder, Trade
-from simulator.engine.port import MarketItem
+from simulator.market.model import KlineClosed, MarketTrade
 
 NO_REASON = 0
 SELF_TRADE = 1
@@ -113,5 +113,7 @@ class MarginCallEvent:
     time_ms: int
 
 
-ExchangeEvent = MarketItem | OrderEvent | AlgoEvent | AccountEvent | AccountConfigEvent | MarginCallEvent
-"""Everything that `Exchange.advance` and `Exchange.drain_events` return. Market items are the market's objects."""
+PublicTrade = MarketTrade
+
+ExchangeEvent = MarketTrade | KlineClosed | OrderEvent | AlgoEvent | AccountEvent | AccountConfigEvent | MarginCallEvent
+"""Everything that `Exchange.advance` and `Exchange.drain_events` return. Market items are the market's own objects."""

@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Protocol
 
 from core.instrument import Instrument
+from simulator.market.model import MarketEvent
 
 
 class BracketLike(Protocol):
@@ -27,7 +28,7 @@ class BracketLike(Protocol):
 
 
 class SpecLike(Protocol):
-    """A contract: its filters, fees (fractions), brackets in ascending order and funding interval."""
+    """A contract: its filters, fees (fractions of the notional), brackets in ascending order and funding interval."""
 
     @property
     def instrument(self) -> Instrument: ...
@@ -39,22 +40,8 @@ class SpecLike(Protocol):
     def taker_fee(self) -> Decimal: ...
     @property
     def funding_interval_hours(self) -> int: ...
-
-
-class MarketItem(Protocol):
-    """A market trade (has `price` and `quantity`) or the end of a candle (has `kline`)."""
-
     @property
-    def time_ms(self) -> int: ...
-    @property
-    def symbol(self) -> str: ...
-
-
-class TradeItem(MarketItem, Protocol):
-    @property
-    def price(self) -> Decimal: ...
-    @property
-    def quantity(self) -> Decimal: ...
+    def liquidation_fee(self) -> Decimal: ...
 
 
 Levels = Sequence[tuple[Decimal, Decimal]]
@@ -71,7 +58,7 @@ class MarketPort(Protocol):
     def specs(self) -> Mapping[str, SpecLike]: ...
     @property
     def now_ms(self) -> int: ...
-    def advance(self, to_ms: int) -> Iterator[MarketItem]: ...
+    def advance(self, to_ms: int) -> Iterator[MarketEvent]: ...
     def last_price(self, symbol: str) -> Decimal: ...
     def best_bid(self, symbol: str) -> Decimal: ...
     def best_ask(self, symbol: str) -> Decimal: ...

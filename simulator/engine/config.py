@@ -1,0 +1,18 @@
+"""How an exchange starts: the account's deposit and defaults."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class ExchangeConfig:
+    """Money in `asset`. From `margin_call_ratio` of maintenance margin to balance on, MARGIN_CALL is pushed."""
+
+    deposit: Decimal = Decimal("10000")
+    asset: str = "USDT"
+    default_leverage: int = 20
+    margin_call_ratio: Decimal = Decimal("0.8")
+    max_algo_orders: int = 200
+    seed: int = 1
