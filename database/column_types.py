@@ -96,7 +96,7 @@ class exact_sum(FunctionElement[Decimal]):
 
 @compiles(exact_sum, "sqlite")
 def _sum_on_sqlite(element: exact_sum, compiler: SQLCompiler, **kwargs: Any) -> str:
-    return f"decimal_sum({compiler.process(element.clauses, **kwargs)})"
+    return f"coalesce(decimal_sum({compiler.process(element.clauses, **kwargs)}), '0')"
 
 
 @compiles(exact_sum)

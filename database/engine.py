@@ -48,7 +48,7 @@ def writing_engine(url: URL) -> Engine:
     """Engine for the one writer. Transactions on SQLite take the write lock at once (BEGIN IMMEDIATE), so that a
     lock held by another process is waited for up to the busy timeout instead of failing half-way."""
     if url.get_backend_name() != "sqlite":
-        return create_engine(url, pool_pre_ping=True)
+        return _postgres_engine(url)
     engine = create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_MS / 1000, "check_same_thread": False})
     _prepare_sqlite(engine, read_only=False)
     return engine
@@ -61,7 +61,7 @@ def reading_engine(url: URL) -> Engine:
     """
     path = sqlite_path(url)
     if path is None:
-        return create_engine(url, pool_pre_ping=True, connect_args={"options": "-c default_transaction_read_only=on"})
+        return _postgres_engine(url, options="-c default_transaction_read_only=on")
     uri = f"{path.resolve().as_uri()}?mode=ro"
     engine = create_engine(
         "sqlite://",
@@ -70,6 +70,15 @@ def reading_engine(url: URL) -> Engine:
     )
     _prepare_sqlite(engine, read_only=True)
     return engine
+
+
+def _postgres_engine(url: URL, **connect_args: str) -> Engine:
+    try:
+        return create_engine(url, pool_pre_ping=True, connect_args=connect_args)
+    except ModuleNotFoundError as error:
+        raise ConfigurationError(
+            f"DB_URL needs a package that is not installed ({error.name}); run: uv sync --group cluster"
+        ) from error
 
 
 def set_synchronous(connection: Connection, *, full: bool) -> None:

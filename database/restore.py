@@ -99,7 +99,7 @@ def _newest_time_ms(newest: Any) -> int | None:
 
 def _last_trade_ids(connection: Connection) -> dict[str, int]:
     statement = select(_FILLS.c.symbol, func.max(_FILLS.c.trade_id)).group_by(_FILLS.c.symbol)
-    return {symbol: trade_id for symbol, trade_id in connection.execute(statement).tuples()}  # noqa: C416 - a typed dict
+    return {row[0]: row[1] for row in connection.execute(statement)}
 
 
 def _last_income_time_ms(connection: Connection) -> int | None:

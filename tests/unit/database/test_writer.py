@@ -1,0 +1,158 @@
+"""The writer: what is committed is there, in order, together, and never in the way."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from decimal import Decimal
+
+import pytest
+from sqlalchemy import event
+
+from core.errors import PersistenceError
+from core.records import CandleRecord
+from database.database import Database, open_database
+from tests.unit.database import examples
+from tests.unit.database.examples import MINUTE, T0
+
+
+async def test_commit_returned_is_visible_to_another_session(database: Database):
+    await database.writer.commit([examples.order()])
+    assert database.repository.orders() == [examples.order()]
+
+
+async def test_submit_is_written_before_a_later_commit_of_its_lane_returns(database: Database):
+    for n in range(50):
+        database.writer.submit([examples.order(f"ft-1-{n}-E0")])
+    await database.writer.commit([examples.intent()])
+    assert len(database.repository.orders(limit=1000)) == 50
+
+
+async def test_upserts_of_one_key_the_last_one_stays(database: Database):
+    database.writer.submit([examples.order(status="NEW")])
+    await database.writer.commit([examples.order(status="PARTIALLY_FILLED"), examples.order(status="FILLED")])
+    (order,) = database.repository.orders()
+    assert order.status == "FILLED"
+
+
+async def test_fill_seen_twice_is_kept_once_as_first_seen(database: Database):
+    await database.writer.commit([examples.fill()])
+    await database.writer.commit([examples.fill(price=Decimal(1)), examples.fill(2)])
+    assert sorted((f.trade_id, f.price) for f in database.repository.fills()) == [
+        (1, examples.fill().price),
+        (2, examples.fill().price),
+    ]
+
+
+async def test_commits_that_wait_together_share_one_transaction(database: Database):
+    commits = []
+    event.listen(database._writing, "commit", lambda connection: commits.append(1))
+    hold, started = threading.Event(), threading.Event()
+
+    def block(connection):
+        started.set()
+        hold.wait(10)
+
+    blocked = database.writer.call(block)
+    started.wait(10)
+    waiting = [asyncio.ensure_future(database.writer.commit([examples.fill(n)])) for n in range(40)]
+    await asyncio.sleep(0)
+    hold.set()
+    await asyncio.gather(*waiting)
+    blocked.result(10)
+    assert len(database.repository.fills()) == 40
+    assert len(commits) == 2  # the blocking task and one group
+
+
+async def test_durable_commits_sync_fully_and_others_do_not(database: Database):
+    def synchronous(connection):
+        return connection.exec_driver_sql("PRAGMA synchronous").scalar_one()
+
+    seen = []
+    event.listen(database._writing, "commit", lambda connection: seen.append(synchronous(connection)))
+    await database.writer.commit([examples.fill()])
+    database.writer.submit([examples.candle()])
+    await wait_until(lambda: len(seen) == 2)
+    await database.writer.commit([examples.candle()])
+    assert seen == [2, 1, 2]  # FULL, NORMAL, FULL
+
+
+async def wait_until(condition) -> None:
+    async with asyncio.timeout(10):
+        while not condition():
+            await asyncio.sleep(0.002)
+
+
+async def test_candles_waiting_do_not_hold_up_a_durable_commit(database: Database):
+    """10,000 candles wait; the fill is on disk while most of them still wait."""
+    for n in range(0, 10_000, 100):
+        database.writer.submit([examples.candle(open_time_ms=T0 + (n + i) * MINUTE) for i in range(100)])
+    await database.writer.commit([examples.fill()])
+    assert database.writer.depth > 10
+    assert database.repository.fills() == [examples.fill()]
+    database.close()
+
+
+async def test_close_writes_all_that_was_submitted(url):
+    database = open_database(url, "sim")
+    database.writer.submit([examples.candle(open_time_ms=T0 + n * MINUTE) for n in range(3000)])
+    database.close()
+    reopened = open_database(url, "sim")
+    assert len(reopened.repository.candles("BTCUSDT", limit=10_000)) == 3000
+    reopened.close()
+
+
+async def test_commit_after_close_is_refused(database: Database):
+    database.close()
+    with pytest.raises(PersistenceError, match="closed"):
+        await database.writer.commit([examples.fill()])
+
+
+async def test_gauges_count_rows_and_settle_at_zero(database: Database):
+    await database.writer.commit([examples.fill(), examples.order()])
+    assert (database.writer.rows_written, database.writer.depth, database.writer.last_error) == (2, 0, None)
+    await wait_until(lambda: database.writer.lag_ms == 0)
+
+
+async def test_record_that_cannot_be_written_harms_only_itself(database: Database):
+    five_minutes = CandleRecord(examples.made(examples.candle().candle, {"interval": "5m"}))
+    results = await asyncio.gather(
+        database.writer.commit([examples.fill(1)]),
+        database.writer.commit([five_minutes]),
+        database.writer.commit(["not a record"]),
+        database.writer.commit([examples.fill(2)]),
+        return_exceptions=True,
+    )
+    assert [type(result) for result in results] == [type(None), PersistenceError, PersistenceError, type(None)]
+    assert "1m candles" in str(results[1])
+    assert "no table for records of type str" in str(results[2])
+    assert len(database.repository.fills()) == 2
+
+
+async def test_submitted_record_that_cannot_be_written_is_counted(database: Database, caplog):
+    database.writer.submit([CandleRecord(examples.made(examples.candle().candle, {"interval": "5m"}))])
+    database.writer.submit([examples.candle()])
+    await wait_until(lambda: database.writer.rows_written == 1)
+    assert database.writer.rows_dropped == 1
+    assert "1 rows were not written (CandleRecord)" in caplog.text
+
+
+async def test_cancelled_waiter_leaves_the_writer_alive(database: Database):
+    waiting = asyncio.ensure_future(database.writer.commit([examples.fill()]))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    await database.writer.commit([examples.order()])
+    assert database.repository.orders() == [examples.order()]
+
+
+async def test_many_tasks_commit_at_once_all_rows_arrive(database: Database):
+    """One session is never shared between tasks: a hammer of 200 tasks loses and mixes nothing."""
+
+    async def trade(n: int) -> None:
+        await database.writer.commit([examples.intent(n)])
+        database.writer.submit([examples.candle(open_time_ms=T0 + n * MINUTE)])
+        await database.writer.commit([examples.fill(n, intent_id=n)])
+
+    await asyncio.gather(*(trade(n) for n in range(200)))
+    assert sorted(f.trade_id for f in database.repository.fills(limit=1000)) == list(range(200))
+    assert database.restore_state().next_intent == 200
