@@ -6,7 +6,7 @@ zone, and says nothing about either loss.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from decimal import Context, Decimal
 from typing import Any
 
@@ -17,20 +17,10 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MILLISECOND = timedelta(milliseconds=1)
+from utils.timefmt import to_datetime, to_ms
+
 _EXACT = Context(prec=200)
 """Wide enough that no sum of real amounts is ever rounded (the default context keeps 28 digits)."""
-
-
-def to_datetime(time_ms: int) -> datetime:
-    """Return UTC epoch milliseconds as an aware datetime, exactly (no float in between)."""
-    return EPOCH + timedelta(milliseconds=time_ms)
-
-
-def to_ms(moment: datetime) -> int:
-    """Return an aware datetime as UTC epoch milliseconds; raises TypeError for one without a zone."""
-    return (moment - EPOCH) // _MILLISECOND
 
 
 class Money(TypeDecorator[Decimal]):

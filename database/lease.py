@@ -17,8 +17,8 @@ from sqlalchemy import Connection, and_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from core.errors import RuntimeFailure
-from database.column_types import to_ms
 from database.tables import LeaseRow, table_of
+from utils.timefmt import to_ms
 
 LEASE_TTL_MS = 30_000
 _LEASE = table_of(LeaseRow)

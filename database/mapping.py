@@ -37,7 +37,6 @@ from core.records import (
     SignalStatus,
 )
 from core.signal import ExitPlan, Signal, Verdict
-from database.column_types import to_ms
 from database.tables import (
     AccountStatRow,
     AlertRow,
@@ -53,6 +52,7 @@ from database.tables import (
     PositionRow,
     SignalRow,
 )
+from utils.timefmt import to_ms
 
 R = TypeVar("R")
 Row = dict[str, Any]

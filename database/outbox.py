@@ -9,9 +9,9 @@ from sqlalchemy import Connection, Engine, or_, select, update
 
 from core.enums import Severity
 from core.ports import OutboxItem
-from database.column_types import to_datetime, to_ms
 from database.tables import AlertRow, table_of
 from database.writer import DatabaseWriter
+from utils.timefmt import to_datetime, to_ms
 
 CALL_TIMEOUT_S = 30.0
 _ALERTS = table_of(AlertRow)

@@ -21,11 +21,9 @@ from core.records import (
     TradeState,
 )
 from core.signal import Verdict, signal_id_for
-from database import summary
-from database.column_types import epoch_ms, exact_sum, to_datetime, to_ms
+from database.column_types import epoch_ms, exact_sum
 from database.mapping import candle_from_row, from_row, signal_from_row, verdict_from_row
 from database.restore import FINISHED, day_start_equity
-from database.summary import RunSummary
 from database.tables import (
     AccountStatRow,
     CandleRow,
@@ -41,6 +39,8 @@ from database.tables import (
     SignalRow,
     table_of,
 )
+from database.totals import RunTotals, run_totals
+from utils.timefmt import to_datetime, to_ms
 
 R = TypeVar("R")
 
@@ -206,10 +206,10 @@ class Repository:
                 seen[verdict.strategy, verdict.interval] = self._decision_view(verdict)
         return list(seen.values())
 
-    def run_summary(self, since_ms: int | None = None, epoch: int | None = None) -> RunSummary:
+    def run_totals(self, since_ms: int | None = None, epoch: int | None = None) -> RunTotals:
         """Totals since a venue time, or of one instance epoch's trades; of everything when neither is given."""
         with self._engine.connect() as connection:
-            return summary.summarize(connection, since_ms, epoch)
+            return run_totals(connection, since_ms, epoch)
 
     def _decision_view(self, verdict: Verdict) -> DecisionView:
         signal_id = signal_id_for(verdict.strategy, verdict.symbol, verdict.interval, verdict.candle_open_time_ms)

@@ -18,7 +18,6 @@ from core.records import (
     TradeState,
 )
 from core.restore import RestoredState
-from database.column_types import to_datetime, to_ms
 from database.mapping import from_row
 from database.tables import (
     AccountStatRow,
@@ -31,6 +30,7 @@ from database.tables import (
     PositionRow,
     table_of,
 )
+from utils.timefmt import to_datetime, to_ms
 
 R = TypeVar("R")
 

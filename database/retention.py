@@ -13,7 +13,6 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Table, and_, delete, func, or_, select
 
-from database.column_types import to_datetime
 from database.restore import FINISHED, unfinished_intent_ids
 from database.tables import (
     AccountStatRow,
@@ -31,6 +30,7 @@ from database.tables import (
     table_of,
 )
 from database.writer import DatabaseWriter
+from utils.timefmt import to_datetime
 
 DECISION_DAYS = 30
 """Decisions are many and soon of no interest: they go after this many days even where all else is kept."""

@@ -15,7 +15,6 @@ from core.records import (
     Record,
     SignalRecord,
 )
-from database.column_types import to_datetime
 from database.database import Database
 from database.mapping import (
     MAPPINGS,
@@ -28,6 +27,7 @@ from database.mapping import (
 )
 from database.tables import PositionRow, table_of
 from tests.unit.database import examples
+from utils.timefmt import to_datetime
 
 
 def test_mappings_cover_exactly_the_record_union():

@@ -126,7 +126,7 @@ async def test_postgres_reads_answer_as_on_sqlite(database):
     )
     repository = database.repository
     assert repository.symbols() == ["BTCUSDT", "ETHUSDT"]
-    assert repository.run_summary(epoch=1).net_pnl == D("4.6")
+    assert repository.run_totals(epoch=1).net_pnl == D("4.6")
     assert repository.day_pnl() == D("999")
     assert 90 <= len(repository.equity_curve(points_max=100)) <= 100
     assert repository.decisions("BTCUSDT", at_ms=T0 + 60_000)[0].verdict.gate == "adx"
@@ -169,13 +169,13 @@ def test_postgres_another_environment_is_refused_without_showing_the_password(da
 
 def test_postgres_without_its_driver_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "psycopg", None)
-    with pytest.raises(ConfigurationError, match="DB_URL needs a package that is not installed.*--group cluster"):
+    with pytest.raises(ConfigurationError, match=r"DB_URL needs a package that is not installed.*--group cluster"):
         open_database("postgresql://trader@127.0.0.1:1/x", "sim")
 
 
 @pytest.mark.skipif(importlib.util.find_spec("psycopg") is None, reason="psycopg is not installed")
 def test_postgres_server_that_is_down_is_one_clear_line():
-    with pytest.raises(RuntimeFailure, match="cannot be opened: .*is the server up and DB_URL right") as raised:
+    with pytest.raises(RuntimeFailure, match=r"cannot be opened: .*is the server up and DB_URL right") as raised:
         open_database("postgresql://trader:hunter2@127.0.0.1:1/x", "sim")
     assert "hunter2" not in str(raised.value)
     assert "\n" not in str(raised.value)

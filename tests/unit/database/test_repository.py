@@ -31,8 +31,8 @@ def test_every_read_of_an_empty_database_is_empty(database):
         repository.decisions("BTCUSDT"),
     ):
         assert rows == []
-    summary = repository.run_summary()
-    assert (summary.entries_filled, summary.net_pnl) == (0, Decimal(0))
+    totals = repository.run_totals()
+    assert (totals.entries, totals.net_pnl) == (0, Decimal(0))
 
 
 async def test_symbols_are_those_with_candles_ascending(database):
@@ -167,7 +167,7 @@ def a_trade(n: int, *, epoch: int, pnl: str, at_ms: int):
     ]
 
 
-async def test_run_summary_adds_up_exactly(database):
+async def test_run_totals_adds_up_exactly(database):
     await database.writer.commit(
         [
             *a_trade(1, epoch=1, pnl="5", at_ms=T0),
@@ -179,28 +179,28 @@ async def test_run_summary_adds_up_exactly(database):
             examples.denial(),
         ]
     )
-    summary = database.repository.run_summary()
-    assert summary.net_pnl == D("2.35") - D("0.9") - D("0.3")
-    assert (summary.entries_filled, summary.entries_protected, summary.trades_closed) == (3, 3, 3)
-    assert (summary.trades_won, summary.trades_lost) == (1, 2)  # 0.35 does not cover fees and funding
-    assert (summary.volume, summary.symbols_with_candles) == (D(1200), 2)
-    assert (summary.signals, summary.denials) == (1, 1)
+    totals = database.repository.run_totals()
+    assert totals.net_pnl == D("2.35") - D("0.9") - D("0.3")
+    assert (totals.entries, totals.entries_protected, totals.closed_trades) == (3, 3, 3)
+    assert (totals.wins, totals.losses) == (1, 2)  # 0.35 does not cover fees and funding
+    assert (totals.volume, totals.symbols_with_candles) == (D(1200), 2)
+    assert (totals.signals, totals.denials) == (1, 1)
 
 
-async def test_run_summary_of_an_epoch_and_since_a_time_count_only_those(database):
+async def test_run_totals_of_an_epoch_and_since_a_time_count_only_those(database):
     await database.writer.commit(
         [*a_trade(1, epoch=1, pnl="5", at_ms=T0), *a_trade(2, epoch=2, pnl="-3", at_ms=T0 + 10)]
     )
-    for summary in (
-        database.repository.run_summary(epoch=2),
-        database.repository.run_summary(since_ms=T0 + 10),
-        database.repository.run_summary(since_ms=T0 + 1, epoch=2),
+    for totals in (
+        database.repository.run_totals(epoch=2),
+        database.repository.run_totals(since_ms=T0 + 10),
+        database.repository.run_totals(since_ms=T0 + 1, epoch=2),
     ):
-        assert (summary.trades_closed, summary.net_pnl) == (1, D("-3.4"))
+        assert (totals.closed_trades, totals.net_pnl) == (1, D("-3.4"))
 
 
-async def test_run_summary_entry_without_target_is_not_protected(database):
+async def test_run_totals_entry_without_target_is_not_protected(database):
     stop = examples.order("ft-1-1-S0", leg=Leg.STOP, service=OrderService.ALGO, algo_id=1)
     await database.writer.commit([examples.intent(), examples.fill(), stop])
-    summary = database.repository.run_summary()
-    assert (summary.entries_filled, summary.entries_protected) == (1, 0)
+    totals = database.repository.run_totals()
+    assert (totals.entries, totals.entries_protected) == (1, 0)

@@ -79,7 +79,7 @@ async def test_durable_commits_sync_fully_and_others_do_not(database: Database):
 
 async def wait_until(condition) -> None:
     async with asyncio.timeout(10):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 - watches another thread
             await asyncio.sleep(0.002)
 
 

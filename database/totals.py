@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Connection, Table, func, select
 
 from core.enums import Leg, OrderService
 from core.records import PositionRecord, TradeState
-from database.column_types import exact_sum, to_datetime
+from database.column_types import exact_sum
 from database.mapping import from_row
 from database.tables import (
     CandleRow,
@@ -23,6 +23,7 @@ from database.tables import (
     SignalRow,
     table_of,
 )
+from utils.timefmt import to_datetime
 
 FUNDING = "FUNDING_FEE"
 
@@ -32,21 +33,21 @@ _SIGNALS = table_of(SignalRow)
 
 
 @dataclass(frozen=True, slots=True)
-class RunSummary:
+class RunTotals:
     """Totals of a run. `net_pnl` = realised PnL (gross) - fees + funding is the change of the wallet, deposits aside.
 
-    Winning and losing trades are counted by their net result; `entries_protected` are entries whose stop and target
-    both reached the venue.
+    `entries` counts filled entries, `entries_protected` those whose stop and target both reached the venue; wins and
+    losses are told by the net result.
     """
 
     symbols_with_candles: int
     signals: int
     denials: int
-    entries_filled: int
+    entries: int
     entries_protected: int
-    trades_closed: int
-    trades_won: int
-    trades_lost: int
+    closed_trades: int
+    wins: int
+    losses: int
     realized_pnl: Decimal
     fees: Decimal
     funding: Decimal
@@ -57,20 +58,20 @@ class RunSummary:
         return self.realized_pnl - self.fees + self.funding
 
 
-def summarize(connection: Connection, since_ms: int | None, epoch: int | None) -> RunSummary:
+def run_totals(connection: Connection, since_ms: int | None, epoch: int | None) -> RunTotals:
     """Sum fills, ledger and trades since a venue time, or of the intents of one epoch. Both filters may combine."""
     scope = _Scope(since_ms, epoch)
     results = _closed_results(connection, scope)
     realized_pnl, fees = _fill_sums(connection, scope)
-    return RunSummary(
+    return RunTotals(
         symbols_with_candles=_symbols_with_candles(connection, scope),
         signals=_count(connection, _SIGNALS, scope.since(_SIGNALS.c.event_time)),
         denials=_count(connection, _DENIALS, scope.since(_DENIALS.c.event_time)),
-        entries_filled=_entries_filled(connection, scope),
+        entries=_entries_filled(connection, scope),
         entries_protected=_entries_protected(connection, scope),
-        trades_closed=len(results),
-        trades_won=sum(1 for result in results if result > 0),
-        trades_lost=sum(1 for result in results if result < 0),
+        closed_trades=len(results),
+        wins=sum(1 for result in results if result > 0),
+        losses=sum(1 for result in results if result < 0),
         realized_pnl=realized_pnl,
         fees=fees,
         funding=_funding(connection, scope),
