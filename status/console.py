@@ -1,4 +1,4 @@
-"""What a person sees while the trader runs: a live summary in a terminal, plain lines in a pipe, a summary at the end."""
+"""What a person sees: a live summary in a terminal, plain lines in a pipe, and the result of the run at its end."""
 
 from __future__ import annotations
 

@@ -152,7 +152,7 @@ def _also_bounds(field: FieldInfo | None) -> str:
 def _bounds(field: FieldInfo | None) -> str:
     """Return both bounds of a numeric field in words, or nothing when it has none."""
     low = high = low_text = high_text = None
-    for mark in field.metadata if field is not None else ():
+    for mark in _marks(field):
         if isinstance(mark, annotated_types.Ge):
             low, low_text = mark.ge, f"at least {mark.ge}"
         elif isinstance(mark, annotated_types.Gt):
@@ -164,6 +164,17 @@ def _bounds(field: FieldInfo | None) -> str:
     if low is not None and high is not None:
         return f"between {low} and {high}"
     return " and ".join(text for text in (low_text, high_text) if text)
+
+
+def _marks(field: FieldInfo | None) -> list[Any]:
+    """Return the constraints of a field, also those inside the members of a union (`Annotated[...] | None`)."""
+    if field is None:
+        return []
+    marks = list(field.metadata)
+    for member in typing.get_args(field.annotation):
+        for mark in getattr(member, "__metadata__", ()):
+            marks += mark.metadata if isinstance(mark, FieldInfo) else [mark]
+    return marks
 
 
 def _single_bound(detail: Any) -> str:
