@@ -25,7 +25,7 @@ def touch(last_tick: int, taker_bought: bool, spread_ticks: int) -> tuple[int, i
 
 
 def side_levels(
-    key: int, best_tick: int, direction: int, count: int, level_steps: float, now_ms: int
+    key: int, best_tick: int, direction: int, *, count: int, level_steps: float, now_ms: int
 ) -> tuple[list[int], list[int]]:
     """Return ticks and quantities (in steps) of up to `count` levels from `best_tick` on, `direction` -1 or +1.
 

@@ -13,7 +13,7 @@ from typing import Protocol
 import numpy as np
 
 from simulator.market.catalog import SymbolSpec
-from simulator.market.noise import FloatArray, IntArray, uniforms
+from simulator.market.noise import FloatArray, IntArray
 
 MINUTE_MS = 60_000
 TRADES_MIN, TRADES_MAX = 8, 16
@@ -94,19 +94,19 @@ class CandleSource(Protocol):
 def mean_quote(open_: IntArray, high: IntArray, low: IntArray, close: IntArray, volume: IntArray) -> IntArray:
     """Return quote volumes (ticks x steps) for candles that came without: volume at (open+high+low+close)/4, exact."""
     total = open_ + high + low + close
-    return volume * (total // 4) + volume * (total % 4) // 4
+    result: IntArray = volume * (total // 4) + volume * (total % 4) // 4
+    return result
 
 
 def taker_share(
-    key: int, start_minute: int, bars: tuple[IntArray, IntArray, IntArray, IntArray], volume: IntArray, quote: IntArray
+    noise: FloatArray, bars: tuple[IntArray, IntArray, IntArray, IntArray], volume: IntArray, quote: IntArray
 ) -> tuple[IntArray, IntArray]:
     """Return taker buy volume and its quote volume (ticks x steps) for candles that came without.
 
-    The share is around one half and larger in rising candles. Both the bought and the sold part keep a mean price
-    within the candle.
+    The share is around one half and larger in rising candles; `noise` holds a number in [0, 1) for each. Both the
+    bought and the sold part keep a mean price within the candle.
     """
     open_, high, low, close = bars
-    noise = uniforms(key, start_minute, len(volume))
     body = (close - open_) / np.maximum(high - low, 1)
     share = np.clip(0.5 + 0.18 * body + 0.2 * (noise - 0.5), 0.05, 0.95)
     bought = np.rint(volume * share).astype(np.int64)
@@ -119,7 +119,7 @@ def taker_share(
 
 
 def part_weights(high: IntArray, low: IntArray, volume: IntArray) -> FloatArray:
-    """Return how many aggregate trades each candle should be played with: 8 to 16, more in wide ones, 0 without volume."""
+    """Return how many aggregate trades to play each candle with: 8 to 16, more in wide ones, 0 without volume."""
     width = (high - low) / np.maximum(low, 1)
     typical = float(np.median(width)) or 1.0
     wanted = np.clip(7.0 + 4.0 * width / typical, TRADES_MIN, TRADES_MAX)
@@ -131,9 +131,11 @@ def spread_whole(weights: FloatArray, total: int) -> IntArray:
     """Return whole numbers in proportion to `weights` that sum to exactly `total`."""
     edges = np.rint(np.cumsum(weights) * (total / weights.sum())).astype(np.int64)
     edges[-1] = total
-    return np.diff(edges, prepend=0)
+    result: IntArray = np.diff(edges, prepend=0)
+    return result
 
 
 def starts(counts: IntArray, base: int) -> IntArray:
     """Return the id of the first member of each group when ids run on from `base`."""
-    return base + np.cumsum(counts) - counts
+    result: IntArray = base + np.cumsum(counts) - counts
+    return result

@@ -43,16 +43,17 @@ from simulator.market.noise import FloatArray, IntArray, key_of, normals, smooth
 DAY_MINUTES = 1440
 WARM_MINUTES = 480
 """Minutes before a day from which the mean-reverting part is rebuilt; what lies earlier has faded by then."""
-REGIME_MINUTES = 180
+REGIME_MINUTES = 240
 HALF_LIFE_MINUTES = 30.0
-RANGE_SHARE = 0.72
-RANGE_REVERTING = 0.75
+RANGE_SHARE = 0.55
+RANGE_REVERTING = 0.60
 TREND_REVERTING = 0.30
-TREND_DRIFT = 0.06
+TREND_DRIFT = 0.12
+SWING_MINUTES, SWING_DRIFT = 20, 0.11
 JUMPS_PER_DAY = 1.0
 CACHED_DAYS = 3
 
-_SCALES = ((1440, 0.22), (240, 0.25), (60, 0.22), (15, 0.20), (1, 0.14))
+_SCALES = ((1440, 0.25), (240, 0.28), (60, 0.28), (15, 0.24), (1, 0.22))
 _LOG_VARIANCE = 0.75 * sum(weight * weight for _, weight in _SCALES)
 
 
@@ -74,7 +75,7 @@ def _season(start: int, count: int) -> FloatArray:
 class _Shared:
     """What all symbols have in common on one day: the factor's moves and volatility, and the common regimes."""
 
-    __slots__ = ("log_volatility", "regime", "reverting_moves", "start", "walk_moves")
+    __slots__ = ("log_volatility", "regime", "reverting_moves", "start", "swing", "walk_moves")
 
     def __init__(self, seed: int, day: int) -> None:
         self.start = day * DAY_MINUTES - WARM_MINUTES
@@ -82,6 +83,7 @@ class _Shared:
         self.log_volatility = _log_volatility(key_of(seed, "factor", "volatility"), self.start, count)
         self.walk_moves = normals(key_of(seed, "factor", "walk"), self.start, count)
         self.reverting_moves = normals(key_of(seed, "factor", "reverting"), self.start, count)
+        self.swing = smooth(key_of(seed, "factor", "swing"), self.start, count, SWING_MINUTES)
         self.regime = _regimes(key_of(seed, "factor", "regime"), self.start, count)
 
 
@@ -161,7 +163,7 @@ def generate_day(spec: SymbolSpec, seed: int, day: int, start_day: int, shared: 
     volume = np.maximum(60, np.rint(base * weight)).astype(np.int64)
     quote = mean_quote(open_, high, low, close, volume)
     taker_volume, taker_quote = taker_share(
-        key_of(seed, symbol, "taker"), start, (open_, high, low, close), volume, quote
+        uniforms(key_of(seed, symbol, "taker"), start, DAY_MINUTES), (open_, high, low, close), volume, quote
     )
     # A fixed number of trades a day keeps trade ids consecutive although each day is computed by itself.
     extra = DAY_MINUTES * (20 + int(float(spec.base_volume * spec.reference_price) ** 0.5 / 8))
@@ -190,8 +192,8 @@ def _log_prices(
     """Return the log price at the end of the minute before the day and of each of its minutes, and each one's sigma."""
     symbol, start, count = spec.symbol, shared.start, DAY_MINUTES + WARM_MINUTES
     own_weight = math.sqrt(1.0 - spec.beta**2)
-    log_volatility = 0.7 * shared.log_volatility
-    log_volatility += 0.7 * _log_volatility(key_of(seed, symbol, "volatility"), start, count)
+    log_volatility = 0.8 * shared.log_volatility
+    log_volatility += 0.6 * _log_volatility(key_of(seed, symbol, "volatility"), start, count)
     sigma = spec.volatility * np.exp(log_volatility) * _season(start, count)
 
     own_regime = _regimes(key_of(seed, symbol, "regime"), start, count)
@@ -205,6 +207,8 @@ def _log_prices(
     deviation = _revert(np.sqrt(reverting) * sigma * moves)
     moves = spec.beta * shared.walk_moves + own_weight * normals(key_of(seed, symbol, "walk"), start, count)
     walk = sigma * (np.sqrt(1.0 - reverting) * moves + np.where(trending, TREND_DRIFT * direction, 0.0))
+    swing = spec.beta * shared.swing + own_weight * smooth(key_of(seed, symbol, "swing"), start, count, SWING_MINUTES)
+    walk += sigma * SWING_DRIFT * swing
     walk += sigma * _jumps(key_of(seed, symbol, "jump"), start, count)
 
     path = np.concatenate(([0.0], np.cumsum(walk[WARM_MINUTES:])))

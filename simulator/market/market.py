@@ -13,13 +13,15 @@ from random import Random
 
 import numpy as np
 
+from core.errors import ConfigurationError
 from simulator.market import book, intervals
 from simulator.market.catalog import SymbolSpec
 from simulator.market.columns import MINUTE_MS, CandleSource, Columns, join
 from simulator.market.generator import GeneratedSource
 from simulator.market.model import FundingPoint, KlineClosed, KlineView, MarketEvent, MarketTrade
-from simulator.market.noise import key_of, normals
+from simulator.market.noise import normals
 from simulator.market.path import first_time_ms
+from simulator.market.recorded import Recording
 from simulator.market.tape import EIGHT, Tape
 
 __all__ = ["FundingPoint", "KlineClosed", "KlineView", "Market", "MarketEvent", "MarketTrade"]
@@ -42,7 +44,7 @@ class Market:
         self.end_ms = end_ms
         self.now_ms = start_ms
         self._source, self._seed = source, seed
-        random = Random(0)  # noqa: S311 - seeded anew for every candle
+        random = Random(0)  # seeded anew for every candle
         self._tapes = [Tape(spec, source, seed, order, random) for order, spec in enumerate(self.specs.values())]
         self._by_symbol = {tape.symbol: tape for tape in self._tapes}
         self._queue: list[tuple[int, int]] = []
@@ -55,6 +57,20 @@ class Market:
         """Return a market of generated candles that starts at `start_ms`, with history before it."""
         source = GeneratedSource(specs, seed=seed, start_ms=start_ms, history_days=history_days)
         return cls(source, seed=seed, start_ms=start_ms)
+
+    @classmethod
+    def recorded(cls, recording: Recording, *, seed: int, start_ms: int | None = None) -> Market:
+        """Return a market that plays `recording` from `start_ms` (by default where the recording suggests) to its end.
+
+        Raises ConfigurationError for a start outside the recording.
+        """
+        start_ms = recording.start_ms if start_ms is None else start_ms
+        first = min(recording.span(symbol)[0] for symbol in recording.specs) * MINUTE_MS
+        if not first <= start_ms < recording.end_ms:
+            raise ConfigurationError(
+                f"start {start_ms} lies outside the recorded market; allowed: {first} to {recording.end_ms - 1}"
+            )
+        return cls(recording, seed=seed, start_ms=start_ms, end_ms=recording.end_ms)
 
     # -- time ---------------------------------------------------------------------------------------------------
 
@@ -157,7 +173,9 @@ class Market:
         best = book.touch(tape.tick_now, tape.taker_bought, tape.spec.spread_ticks)
         sides = []
         for best_tick, direction in zip(best, (-1, 1), strict=True):
-            ticks, steps = book.side_levels(tape.book_key, best_tick, direction, limit, tape.level_steps, self.now_ms)
+            ticks, steps = book.side_levels(
+                tape.book_key, best_tick, direction, count=limit, level_steps=tape.level_steps, now_ms=self.now_ms
+            )
             sides.append([(price * tick, quantity * step) for price, quantity in zip(ticks, steps, strict=True)])
         return sides[0], sides[1]
 

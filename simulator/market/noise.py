@@ -59,8 +59,13 @@ def bits_of(key: int, indices: IntArray) -> NDArray[np.uint64]:
 
 
 def uniforms(key: int, start: int, count: int) -> FloatArray:
-    """Return numbers in [0, 1), one for each index."""
-    return (bits(key, start, count) >> np.uint64(11)).astype(np.float64) * _TO_UNIT
+    """Return numbers in [0, 1), one for each of `count` indices from `start` on."""
+    return uniforms_of(key, np.arange(start, start + count, dtype=np.int64))
+
+
+def uniforms_of(key: int, indices: IntArray) -> FloatArray:
+    """Return numbers in [0, 1), one for each of `indices`."""
+    return (bits_of(key, indices) >> np.uint64(11)).astype(np.float64) * _TO_UNIT
 
 
 def normals(key: int, start: int, count: int) -> FloatArray:
@@ -73,7 +78,7 @@ def normals(key: int, start: int, count: int) -> FloatArray:
 
 
 def smooth(key: int, start: int, count: int, scale: int) -> FloatArray:
-    """Return noise of unit variance at its knots that changes over about `scale` indices: knots with smoothstep between.
+    """Return noise that changes over about `scale` indices: normal knots with smoothstep between.
 
     Knots lie at multiples of `scale`, so that adjoining ranges join without a seam.
     """

@@ -2,20 +2,26 @@
 
 Prices go open, nearer extreme, farther extreme, close, with trades in between. The quantities are chosen so that base
 volume, quote volume and both taker volumes come out to the last unit: most trades get a random share, and two balancing
-trades on neighbouring ticks for buyers and two for sellers carry the rest at its mean price. Where a candle has too few
-trades or too little volume for that (fewer than 8 trades, or a quote volume that no set of trades on the grid can
-have), open, high, low, close as far as there are trades for them, volume and taker volume are kept and the quote volumes
-are approximate.
+trades on neighbouring ticks for buyers and two for sellers carry the rest at its mean price.
+
+Where a candle has too few trades or too little volume for that (fewer than 8 trades, or a quote volume that no trades
+on the grid can have), these are kept: open and close, high and low as far as there are trades for them, volume and
+taker volume. Its quote volumes are then approximate.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import pairwise
 from random import Random
 from typing import NamedTuple
 
 from simulator.market.columns import MINUTE_MS
 from simulator.market.noise import bits_at, uniform_at
 
+Trade = tuple[int, int, bool]
+"""Price in ticks, quantity in steps, whether the taker buys."""
 BALANCERS = 2
 _SHARES = (0.7, 0.3, 0.0)
 
@@ -33,7 +39,7 @@ class Bar(NamedTuple):
     close: int
     volume: int
     quote: int
-    count: int
+    trade_count: int
     taker_volume: int
     taker_quote: int
     parts: int
@@ -70,7 +76,7 @@ def prints(key: int, bar: Bar, random: Random) -> list[Print]:
     slot = MINUTE_MS / bar.parts
     start = bar.minute * MINUTE_MS
     time_ms = first_time_ms(key, bar)
-    spare, next_id, done = bar.count - bar.parts, bar.first_trade, 0
+    spare, next_id, done = bar.trade_count - bar.parts, bar.first_trade, 0
     result: list[Print] = []
     given = 0
     for number, (price, quantity, buys) in enumerate(trades, start=1):
@@ -100,7 +106,7 @@ def _walk(points: list[int], count: int, random: Random) -> list[int]:
     extra = count - len(points)
     if len(points) == 1:
         return points * count
-    lengths = [abs(after - before) for before, after in zip(points, points[1:], strict=False)]
+    lengths = [abs(after - before) for before, after in pairwise(points)]
     total, used, passed = sum(lengths), 0, 0
     prices = [points[0]]
     for number, length in enumerate(lengths):
@@ -114,7 +120,17 @@ def _walk(points: list[int], count: int, random: Random) -> list[int]:
     return prices
 
 
-def _exact(bar: Bar, random: Random) -> list[tuple[int, int, bool]] | None:
+@dataclass(slots=True)
+class _Split:
+    """Trades in the making: fixed ones by position, and the balancing ones to be inserted between them."""
+
+    prices: list[int]
+    sides: list[bool]
+    quantities: list[int]
+    balancing: list[Trade]
+
+
+def _exact(bar: Bar, random: Random) -> list[Trade] | None:
     """Return (price, quantity, taker buys) with all four volumes exact, or None where that is not possible."""
     bought, sold = bar.taker_volume, bar.volume - bar.taker_volume
     points = _waypoints(bar)
@@ -122,69 +138,72 @@ def _exact(bar: Bar, random: Random) -> list[tuple[int, int, bool]] | None:
     if bar.quote < 0 or fixed < len(points):
         return None
     prices = _walk(points, fixed, random)
-    draw = random.random
-    sides = [draw() < (0.8 if after > before else 0.2 if after < before else 0.5)
-             for before, after in zip([bar.open, *prices], prices, strict=False)]  # fmt: skip
+    for sides in (_sides(bar, prices, random), _nearer_sides(bar, prices)):
+        split = _Split(prices, sides, [0] * fixed, [])
+        if _fill(bar, split, True, random.random) and _fill(bar, split, False, random.random):
+            trades = list(zip(prices, split.quantities, sides, strict=True))
+            for trade in split.balancing:
+                _insert(trades, trade, random)
+            return trades
+    return None
+
+
+def _sides(bar: Bar, prices: list[int], random: Random) -> list[bool]:
+    """Return who takes each fixed trade: mostly the buyer when the price rises, the seller when it falls."""
+    draw, before = random.random, bar.open
+    sides = []
+    for price in prices:
+        sides.append(draw() < (0.8 if price > before else 0.2 if price < before else 0.5))
+        before = price
     buyers = sum(sides)
-    if bought < buyers + BALANCERS:
-        sides = [False] * fixed
-    elif sold < fixed - buyers + BALANCERS:
-        sides = [True] * fixed
-    quantities = [0] * fixed
-    balancing: list[tuple[int, int, bool]] = []
-    for buys, volume, quote in (
-        (True, bought, bar.taker_quote),
-        (False, sold, bar.quote - bar.taker_quote),
-    ):
-        members = [index for index, side in enumerate(sides) if side is buys]
-        if not _fill_group(bar, members, prices, quantities, volume, quote, buys, balancing, random):
-            return None
-    trades = list(zip(prices, quantities, sides, strict=True))
-    for trade in balancing:
-        _insert(trades, trade, random)
-    return trades
+    if bar.taker_volume < buyers + BALANCERS:
+        return [False] * len(prices)
+    if bar.volume - bar.taker_volume < len(prices) - buyers + BALANCERS:
+        return [True] * len(prices)
+    return sides
 
 
-def _fill_group(
-    bar: Bar,
-    members: list[int],
-    prices: list[int],
-    quantities: list[int],
-    volume: int,
-    quote: int,
-    buys: bool,
-    balancing: list[tuple[int, int, bool]],
-    random: Random,
-) -> bool:
-    """Set the quantities of one side's trades and append its balancing trades; False where no exact split exists."""
+def _nearer_sides(bar: Bar, prices: list[int]) -> list[bool]:
+    """Return sides by which mean price, the buyers' or the sellers', is nearer: for candles a few ticks wide."""
+    bought, sold = bar.taker_volume, bar.volume - bar.taker_volume
+    quote, sold_quote = bar.taker_quote, bar.quote - bar.taker_quote
+    return [abs(price * bought - quote) * sold < abs(price * sold - sold_quote) * bought for price in prices]
+
+
+def _fill(bar: Bar, split: _Split, buys: bool, draw: Callable[[], float]) -> bool:
+    """Set the quantities of one side's trades and add its balancing trades; False where no exact split is found."""
+    volume, quote = bar.taker_volume, bar.taker_quote
+    if not buys:
+        volume, quote = bar.volume - volume, bar.quote - quote
+    members = [index for index, side in enumerate(split.sides) if side is buys]
     if volume == 0:
         return not members and quote == 0
-    weights = [random.random() + 0.05 for _ in members]
-    total = sum(weights)
     free = volume - len(members) - BALANCERS
     if free < 0:
         return False
+    weights = [draw() + 0.05 for _ in members]
+    total = sum(weights)
     for share in _SHARES:
         scale = free * share / total if members else 0.0
         rest, rest_quote = volume, quote
         for index, weight in zip(members, weights, strict=True):
             quantity = 1 + int(weight * scale)
-            quantities[index] = quantity
+            split.quantities[index] = quantity
             rest -= quantity
-            rest_quote -= quantity * prices[index]
+            rest_quote -= quantity * split.prices[index]
         price, above = divmod(rest_quote, rest)
-        if bar.low <= price and (price < bar.high or (price == bar.high and above == 0)):
-            if above:
-                balancing.append((price + 1, above, buys))
-                balancing.append((price, rest - above, buys))
-            else:
-                balancing.append((price, rest // 2, buys))
-                balancing.append((price, rest - rest // 2, buys))
+        if bar.low <= price and price + (above > 0) <= bar.high:
+            pieces = ((price + 1, above), (price, rest - above)) if above else _halves(price, rest)
+            split.balancing.extend((at, quantity, buys) for at, quantity in pieces)
             return True
     return False
 
 
-def _insert(trades: list[tuple[int, int, bool]], trade: tuple[int, int, bool], random: Random) -> None:
+def _halves(price: int, quantity: int) -> tuple[tuple[int, int], tuple[int, int]]:
+    return (price, quantity // 2), (price, quantity - quantity // 2)
+
+
+def _insert(trades: list[Trade], trade: Trade, random: Random) -> None:
     """Put `trade` between two neighbours that enclose its price: never first, never last."""
     price = trade[0]
     last = len(trades) - 1
@@ -200,7 +219,7 @@ def _insert(trades: list[tuple[int, int, bool]], trade: tuple[int, int, bool], r
     trades.insert(at + 1, trade)
 
 
-def _scattered(bar: Bar, random: Random) -> list[tuple[int, int, bool]]:
+def _scattered(bar: Bar, random: Random) -> list[Trade]:
     """Return the trades of a candle that is too small for an exact split: volume and taker volume are kept."""
     points = _waypoints(bar)
     if len(points) > bar.parts:  # keep open and close, then the extremes that there is room for
@@ -211,6 +230,6 @@ def _scattered(bar: Bar, random: Random) -> list[tuple[int, int, bool]]:
         cuts.remove(min(cuts, key=lambda cut: (abs(cut - bar.taker_volume), cut)))
         cuts.add(bar.taker_volume)
     edges = [0, *sorted(cuts), bar.volume]
-    pieces = [(upper - lower, upper <= bar.taker_volume) for lower, upper in zip(edges, edges[1:], strict=False)]
+    pieces = [(upper - lower, upper <= bar.taker_volume) for lower, upper in pairwise(edges)]
     random.shuffle(pieces)
     return [(price, quantity, buys) for price, (quantity, buys) in zip(prices, pieces, strict=True)]
