@@ -8,13 +8,13 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError
 
 from core.clock import Clock, SystemClock
 from core.errors import RuntimeFailure
 from core.restore import RestoredState
 from database import lease
-from database.engine import describe, parse_url, reading_engine, shown, sqlite_path, writing_engine
+from database.engine import parse_url, reading_engine, shown, sqlite_path, writing_engine
 from database.outbox import AlertOutbox
 from database.repository import Repository
 from database.restore import read_state
@@ -57,9 +57,9 @@ def open_repository(url: str) -> Repository:
     repository = Repository(engine)
     try:
         repository.environment()
-    except DBAPIError as error:
+    except RuntimeFailure:
         engine.dispose()
-        raise RuntimeFailure(f"{shown(parsed)} cannot be read yet: {describe(error)}") from error
+        raise
     return repository
 
 

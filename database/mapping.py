@@ -233,8 +233,12 @@ def _decision_row(record: DecisionRecord) -> Row:
         "event_time": verdict.event_time_ms,
         "gate": verdict.gate,
         # Ten digits tell prices and indicators apart for any reader, at half the size of a full float.
-        "numbers": dump_json({name: float(f"{number:.10g}") for name, number in verdict.numbers.items()}),
+        "numbers": dump_json({name: _ten_digits(number) for name, number in verdict.numbers.items()}),
     }
+
+
+def _ten_digits(number: float | None) -> float | None:
+    return None if number is None else float(f"{number:.10g}")
 
 
 def verdict_from_row(row: Mapping[str, Any]) -> Verdict:

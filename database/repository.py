@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, TypeVar
 
-from sqlalchemy import Engine, Select, and_, func, select
+from sqlalchemy import Connection, Engine, Select, and_, func, select
+from sqlalchemy.exc import DBAPIError
 
 from core.candle import DAY_MS, ClosedCandle
+from core.errors import RuntimeFailure
 from core.records import (
     AccountStatRecord,
     DenialRecord,
@@ -22,6 +25,7 @@ from core.records import (
 )
 from core.signal import Verdict, signal_id_for
 from database.column_types import epoch_ms, exact_sum
+from database.engine import describe
 from database.mapping import candle_from_row, from_row, signal_from_row, verdict_from_row
 from database.restore import FINISHED, day_start_equity
 from database.tables import (
@@ -134,7 +138,7 @@ class Repository:
         moved = select(exact_sum(_INCOME.c.amount)).where(
             _INCOME.c.income_type == TRANSFER, _INCOME.c.event_time > to_datetime(midnight_ms)
         )
-        with self._engine.connect() as connection:
+        with self._session() as connection:
             start = day_start_equity(connection, newest.event_time_ms)
             transfers: Decimal = connection.execute(moved).scalar_one()
         return None if start is None else newest.equity - start - transfers
@@ -208,7 +212,7 @@ class Repository:
 
     def run_totals(self, since_ms: int | None = None, epoch: int | None = None) -> RunTotals:
         """Totals since a venue time, or of one instance epoch's trades; of everything when neither is given."""
-        with self._engine.connect() as connection:
+        with self._session() as connection:
             return run_totals(connection, since_ms, epoch)
 
     def _decision_view(self, verdict: Verdict) -> DecisionView:
@@ -237,12 +241,21 @@ class Repository:
         return [from_row(kind, row) for row in self._rows(statement)]
 
     def _rows(self, statement: Select[Any]) -> Sequence[Mapping[str, Any]]:
-        with self._engine.connect() as connection:
+        with self._session() as connection:
             return [dict(row) for row in connection.execute(statement).mappings()]
 
     def _scalar(self, statement: Select[Any]) -> Any:
-        with self._engine.connect() as connection:
+        with self._session() as connection:
             return connection.execute(statement).scalar()
+
+    @contextmanager
+    def _session(self) -> Iterator[Connection]:
+        """A short session; a database that cannot be read is a RuntimeFailure of one line."""
+        try:
+            with self._engine.connect() as connection:
+                yield connection
+        except DBAPIError as error:
+            raise RuntimeFailure(f"the database cannot be read: {describe(error)}") from error
 
 
 def _position_view(row: Mapping[str, Any]) -> PositionView:

@@ -195,7 +195,7 @@ def test_repository_of_an_absent_database_says_to_start_the_trader(url):
 def test_repository_of_an_empty_file_is_refused(url):
     file_of(url).parent.mkdir()
     file_of(url).touch()
-    with pytest.raises(RuntimeFailure, match="cannot be read yet: no such table: meta"):
+    with pytest.raises(RuntimeFailure, match="cannot be read: no such table: meta"):
         open_repository(url)
 
 
