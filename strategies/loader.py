@@ -80,6 +80,8 @@ class StrategyBook:
                 continue
             for stem in sorted(folder.seen, key=_default_first):
                 problems += self._attempt(folder, stem, folder.seen[stem])
+                if DEFAULT not in folder.documents:
+                    break  # nothing can be said about the symbols while the default is wrong
         if problems:
             raise ConfigurationError("\n".join(problems))
         self._fed = {symbol: frozenset(self._wanted_intervals(symbol)) for symbol in self.symbols}

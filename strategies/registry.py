@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import re
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -41,7 +42,7 @@ def _load(file: Path) -> ModuleType:
     try:
         if folder.resolve().parent == _OWN:
             return importlib.import_module(f"strategies.{folder.name}.strategy")
-        name = f"_strategy_at_{abs(hash(file.resolve()))}_{folder.name}"
+        name = "_strategy" + re.sub(r"\W", "_", str(folder.resolve()))
         if name in sys.modules:
             return sys.modules[name]
         spec = importlib.util.spec_from_file_location(name, file)

@@ -1,0 +1,246 @@
+"""The runner: verdicts, signals, warm-up, edited parameters, and strategies that fail."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from core.enums import Direction
+from core.records import CandleRecord, DecisionRecord
+from core.signal import Signal
+from strategies.loader import StrategyBook
+from strategies.runner import StrategyFault, StrategyRunner
+from strategies.series import Phase
+from tests.unit.strategies.support import MINUTE, START, Writer, candle, closed, walk
+
+FADE = """
+from decimal import Decimal
+from pydantic import Field
+from strategies.base import GatedStrategy, percent_exits
+from strategies.conditions import Gate, Setup
+from strategies.indicators import Sma
+from strategies.params import StrategyParams
+
+class Params(StrategyParams):
+    window: int = Field(3, ge=2)
+    far: float = 1.0
+
+class Fade(GatedStrategy):
+    name = "fade"
+    Params = Params
+    def indicators(self):
+        return {"mean": Sma(self.params.window)}
+    def gates(self):
+        return [Gate("has_volume", lambda v: v.volume > 0, "no volume", shows=("volume",))]
+    def setup(self):
+        far = self.params.far
+        return Setup("far_from_mean", lambda v: v.close < v.mean - far, lambda v: v.close > v.mean + far,
+                     "close {close} is near {mean}", "close {close} is far from {mean}", shows=("close", "mean"))
+    def exits(self, v, direction):
+        return percent_exits(Decimal("0.5"), Decimal("1"))
+"""
+
+PLAIN = """
+from strategies.base import Strategy
+from strategies.params import StrategyParams
+
+class Params(StrategyParams):
+    fail_at: float = 0.0
+
+class Plain(Strategy):
+    name = "plain"
+    Params = Params
+    seen = 0
+    def decide(self, v):
+        self.seen += 1
+        if v.close == self.params.fail_at:
+            raise RuntimeError("cannot cope")
+        return None
+"""
+
+
+class Desk:
+    """A runner over strategies in a folder."""
+
+    def __init__(self, root: Path, **settings) -> None:
+        self.root = root
+        self.book = StrategyBook(root, ["BTCUSDT", "ETHUSDT"])
+        self.writer = Writer()
+        self.published: list[Signal] = []
+        self.runner = StrategyRunner(self.book, self.writer, self.publish, **settings)
+
+    async def publish(self, signal: Signal) -> None:
+        await asyncio.sleep(0)
+        self.published.append(signal)
+
+    def feed(self, *closes: str, start: int = 0, phase: Phase = Phase.LIVE, **fields) -> list[Signal]:
+        signals = []
+        for index, close in enumerate(closes):
+            signals += self.runner.on_candle(closed(candle(start + index, close, **fields)), phase)
+        return signals
+
+    def gates(self) -> list[str]:
+        return [record.verdict.gate for record in self.writer.of(DecisionRecord)]
+
+    def edit(self, path: str, text: str) -> None:
+        (self.root / path).write_text(text)
+        assert all(outcome.applied for outcome in self.book.reload_changed())
+
+
+def write(root: Path, name: str, code: str, yaml: str = "") -> None:
+    (root / name).mkdir()
+    (root / name / "strategy.py").write_text(code)
+    (root / name / "default.yaml").write_text(yaml)
+
+
+@pytest.fixture
+def desk(tmp_path) -> Desk:
+    write(tmp_path, "fade", FADE, "max_holding_minutes: 30\n")
+    return Desk(tmp_path)
+
+
+def test_every_evaluation_leaves_a_verdict_and_every_minute_a_candle(desk) -> None:
+    desk.feed("100", "100", "100", "97", "100")
+    assert desk.gates() == ["warming_up", "warming_up", "far_from_mean", "signal", "far_from_mean"]
+    assert len(desk.writer.of(CandleRecord)) == 5
+    assert desk.writer.of(CandleRecord)[3].candle.close == Decimal(97)
+
+
+def test_verdict_names_the_first_refusing_gate_with_its_numbers(desk) -> None:
+    desk.feed("100", "100")
+    desk.feed("90", start=2, volume="0")
+    verdict = desk.writer.of(DecisionRecord)[-1].verdict
+    assert (verdict.gate, verdict.numbers) == ("has_volume", {"volume": 0.0})
+    assert (verdict.strategy, verdict.symbol, verdict.interval) == ("fade", "BTCUSDT", "1m")
+    assert (verdict.candle_open_time_ms, verdict.event_time_ms) == (START + 2 * MINUTE, START + 3 * MINUTE)
+
+
+def test_signal_carries_candle_times_exits_reason_and_features(desk) -> None:
+    (signal,) = desk.feed("100", "100", "100", "97")
+    opened = START + 3 * MINUTE
+    assert signal.signal_id == f"fade:BTCUSDT:1m:{opened}"
+    assert (signal.direction, signal.reference_price) == (Direction.LONG, Decimal(97))
+    assert (signal.exits.stop_fraction, signal.exits.target_fraction) == (Decimal("0.005"), Decimal("0.01"))
+    assert (signal.candle_open_time_ms, signal.event_time_ms, signal.received_ns) == (opened, opened + MINUTE, 42)
+    assert signal.received_time_ms == opened + MINUTE + 7
+    assert signal.reason == "close 97.0 is far from 99.0"
+    assert signal.features["mean"] == 99.0
+    assert signal.max_holding_ms == 30 * MINUTE
+    verdict = desk.writer.of(DecisionRecord)[-1].verdict
+    assert (verdict.gate, verdict.numbers) == ("signal", {"close": 97.0, "mean": 99.0, "side": 1.0})
+
+
+def test_warm_up_gives_no_signal_and_no_verdict_but_counts(desk) -> None:
+    assert desk.feed("100", "100", "100", "97", phase=Phase.WARM_UP) == []
+    assert desk.gates() == []
+    assert len(desk.writer.of(CandleRecord)) == 4
+    assert [signal.direction for signal in desk.feed("103", start=4)] == [Direction.SHORT]
+
+
+def test_warm_up_candles_are_not_recorded_when_told_so(tmp_path) -> None:
+    write(tmp_path, "fade", FADE)
+    desk = Desk(tmp_path, record_warm_up=False)
+    desk.feed("100", "100", phase=Phase.WARM_UP)
+    desk.feed("100", start=2)
+    assert len(desk.writer.of(CandleRecord)) == 1
+
+
+def test_late_candle_is_recorded_but_never_traded(desk) -> None:
+    desk.feed("100", "100", "100")
+    assert desk.feed("97", start=3, phase=Phase.BACKFILL) == []
+    assert desk.gates()[-1] == "late_candle"
+    assert len(desk.writer.of(CandleRecord)) == 4
+
+
+def test_candle_that_is_not_newer_changes_nothing(desk) -> None:
+    desk.feed("100", "100", "100", "97")
+    before = len(desk.writer.records)
+    assert desk.feed("90", start=3) == []
+    assert desk.feed("90", start=1) == []
+    assert len(desk.writer.records) == before
+
+
+def test_symbols_do_not_mix(desk) -> None:
+    desk.feed("100", "100", "100")
+    assert desk.feed("50", start=3, symbol="ETHUSDT") == []
+    assert desk.gates()[-1] == "warming_up"
+
+
+def test_edited_parameter_counts_from_the_next_candle_on(desk) -> None:
+    desk.feed("100", "100", "100", "100")
+    desk.edit("fade/BTCUSDT.yaml", "far: 50\n")
+    assert desk.feed("97", start=4) == []
+    desk.edit("fade/BTCUSDT.yaml", "far: 0.5\n")
+    assert len(desk.feed("95", start=5)) == 1
+    assert "warming_up" not in desk.gates()[2:]
+
+
+def test_edited_window_is_warm_at_once_and_equals_one_that_was_always_so(tmp_path) -> None:
+    write(tmp_path, "fade", FADE, "window: 3\n")
+    edited = Desk(tmp_path)
+    market = walk(80, seed=5)
+    for one in market[:40]:
+        edited.runner.on_candle(closed(one))
+    edited.edit("fade/default.yaml", "window: 20\nfar: 0.1\n")
+    always = Desk(tmp_path)
+    for one in market[:40]:
+        always.runner.on_candle(closed(one))
+    for one in market[40:]:
+        ours, theirs = (side.runner.on_candle(closed(one)) for side in (edited, always))
+        assert [s.features for s in ours] == [s.features for s in theirs]
+    assert edited.writer.records[-40:] == always.writer.records[-40:]
+
+
+def test_refused_edit_changes_nothing(desk) -> None:
+    desk.feed("100", "100", "100")
+    (desk.root / "fade/default.yaml").write_text("far: x\n")
+    assert not desk.book.reload_changed()[0].applied
+    assert len(desk.feed("97", start=3)) == 1
+
+
+def test_strategy_switched_off_and_on_again_is_warm(desk) -> None:
+    desk.feed("100", "100", "100")
+    desk.edit("fade/default.yaml", "enabled: false\n")
+    assert desk.feed("97", "99", start=3) == []
+    assert len(desk.gates()) == 3
+    desk.edit("fade/default.yaml", "enabled: true\n")
+    assert len(desk.feed("90", start=5)) == 1
+
+
+def test_failing_strategy_refuses_its_candle_and_leaves_the_others_alone(tmp_path) -> None:
+    write(tmp_path, "fade", FADE)
+    write(tmp_path, "plain", PLAIN, "fail_at: 97\n")
+    faults: list[StrategyFault] = []
+    desk = Desk(tmp_path, on_fault=faults.append)
+    desk.feed("100", "100", "100")
+    assert len(desk.feed("97", "97", "100", start=3)) == 2
+    plain = [r.verdict.gate for r in desk.writer.of(DecisionRecord) if r.verdict.strategy == "plain"]
+    assert plain == ["no_entry"] * 3 + ["strategy_error", "strategy_error", "no_entry"]
+    assert [(fault.strategy, fault.error) for fault in faults] == [("plain", "RuntimeError: cannot cope")]
+
+
+async def test_handle_publishes_in_order(desk) -> None:
+    for index, close in enumerate(["100", "100", "100", "97", "103", "90"]):
+        desk.runner.handle(closed(candle(index, close)))
+    assert desk.runner.depth == 3
+    task = asyncio.create_task(desk.runner.run())
+    for _ in range(20):
+        await asyncio.sleep(0)
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+    assert [signal.candle_open_time_ms for signal in desk.published] == [START + i * MINUTE for i in (3, 4, 5)]
+    assert desk.runner.signals == 3
+
+
+def test_memory_of_candles_is_bounded(desk) -> None:
+    for one in walk(4_000):
+        desk.runner.on_candle(closed(one))
+    memory = desk.runner._desks["BTCUSDT", "1m"].memory
+    kept = list(memory.rows())
+    assert memory.capacity <= len(kept) <= memory.capacity * 5 // 4
+    assert kept[-1][-1] == START + 3_999 * MINUTE
