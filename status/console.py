@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
+from rich import box
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.panel import Panel
@@ -116,7 +117,8 @@ def draw(view: LiveView) -> RenderableType:
 def _headline(view: LiveView) -> RenderableType:
     text = Text()
     text.append(f" {view.mode.upper()} ", style="bold white on red" if view.mode == "mainnet" else "bold black on cyan")
-    text.append(f"  {short(view.venue_time_ms)} UTC")
+    text.append(f" {view.health} ", style="bold green" if view.health == "green" else "bold red")
+    text.append(f" {short(view.venue_time_ms)} UTC")
     if view.speed is not None:
         text.append(f"  x{view.speed:g}", style="dim")
     text.append(f"  up {duration(view.uptime_ms)}", style="dim")
@@ -124,17 +126,18 @@ def _headline(view: LiveView) -> RenderableType:
     text.append(money(view.equity) if view.equity is not None else "?", style="bold")
     text.append("  net ")
     text.append(money(view.net_pnl, sign=True), style=_colour(view.net_pnl))
-    text.append(f"  {view.entries} entries, {view.closed_trades} closed, {view.wins} won  {view.symbols} symbols  ")
-    text.append(view.health, style="bold green" if view.health == "green" else "bold red")
+    text.append(f"  {view.entries} entries, {view.closed_trades} closed, {view.wins} won  {view.symbols} symbols")
     return Panel(text, title="futures trader", title_align="left")
 
 
 def _positions(positions: Sequence[PositionLine]) -> RenderableType:
-    table = Table(title=f"Open positions ({len(positions)})", title_justify="left", expand=True)
-    for name in ("Symbol", "Side", "Strategy"):
-        table.add_column(name)
+    title = f"Open positions ({len(positions)})"
+    table = Table(title=title, title_justify="left", expand=True, box=box.SIMPLE_HEAD, padding=(0, 1))
+    table.add_column("Symbol", min_width=8)
+    table.add_column("Side", min_width=5)
+    table.add_column("Strategy", no_wrap=True, overflow="ellipsis")  # gives way first in a narrow terminal
     for name in ("Quantity", "Entry", "Mark", "Stop", "Target", "PnL"):
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", no_wrap=True)
     for line in positions[:POSITIONS_SHOWN]:
         prices = (line.entry_price, line.mark_price, line.stop_price, line.target_price)
         pnl = line.unrealized_pnl
