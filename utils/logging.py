@@ -7,6 +7,7 @@ secret either) and once more when it is written (which covers extra fields). Lib
 from __future__ import annotations
 
 import asyncio
+import copy
 import json
 import logging
 import sys
@@ -114,9 +115,9 @@ class OursOrLoud(logging.Filter):
 class _RedactingFormatter(structlog.stdlib.ProcessorFormatter):
     def format(self, record: logging.LogRecord) -> str:
         # The base class would append the traceback below the line; it becomes a field of the line instead.
-        copy = logging.makeLogRecord(record.__dict__)
-        copy.traceback_text, copy.exc_text = record.exc_text, None
-        return redact(super().format(copy))
+        copied = copy.copy(record)
+        copied.traceback_text, copied.exc_text = record.exc_text, None
+        return redact(super().format(copied))
 
 
 class _QuietFailure:
@@ -207,12 +208,19 @@ def _replace_root_handlers(handlers: list[logging.Handler], level: str) -> None:
 
 def _redacted_record(*args: Any, **kwargs: Any) -> logging.LogRecord:
     record = logging.LogRecord(*args, **kwargs)
-    _redact_record(record)
+    if record.name is not None:  # `makeLogRecord` begins its copies with an empty one
+        _redact_record(record)
     return record
 
 
 def _redact_record(record: logging.LogRecord) -> None:
-    """Replace what a formatter would render by redacted text; structlog's events are dicts, masked value by value."""
+    """Replace what a formatter would render by redacted text; structlog's events are dicts, masked value by value.
+
+    Done once a record, however many filters it passes.
+    """
+    if getattr(record, "is_redacted", False):
+        return
+    record.is_redacted = True
     if isinstance(record.msg, dict) and not record.args:
         record.msg = _masked(record.msg)
     else:

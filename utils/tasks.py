@@ -1,0 +1,54 @@
+"""A set of named background loops: the first that fails tells its owner, and all end together."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any
+
+from utils.logging import get_logger
+
+log = get_logger(__name__)
+
+
+class Loops:
+    """Background tasks of one process. A loop that raises is logged with its name and makes `failed` return.
+
+    Used from the event loop's thread.
+    """
+
+    def __init__(self) -> None:
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._failure: asyncio.Future[BaseException] | None = None
+
+    def start(self, name: str, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Run `work` until `stop`. Returning is fine; raising is a failure of the whole set."""
+        task = asyncio.create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    async def failed(self) -> BaseException:
+        """Wait for the first failure and return it."""
+        return await asyncio.shield(self._future())
+
+    async def stop(self) -> None:
+        """Cancel what still runs and wait for its end."""
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _future(self) -> asyncio.Future[BaseException]:
+        if self._failure is None:
+            self._failure = asyncio.get_running_loop().create_future()
+        return self._failure
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if error is None:
+            return
+        log.error("loop failed", loop=task.get_name(), exc_info=error)
+        if not self._future().done():
+            self._future().set_result(error)
