@@ -47,10 +47,10 @@ def _wanted(symbols: Sequence[str], quote_asset: str) -> list[str]:
     wanted = list(dict.fromkeys(symbol.strip().upper() for symbol in symbols if symbol.strip()))
     if not wanted:
         raise ConfigurationError(
-            f"command line: symbols: none given; write for example BTC{quote_asset},ETH{quote_asset}"
+            f"command line: --symbols: none given; write for example BTC{quote_asset},ETH{quote_asset}"
         )
     lines = [
-        f"command line: symbols: '{symbol}' {reason}"
+        f"command line: --symbols: '{symbol}' {reason}"
         for symbol in wanted
         if (reason := symbol_problem(symbol, quote_asset))
     ]

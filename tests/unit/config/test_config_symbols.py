@@ -129,9 +129,9 @@ def test_load_trading_config_bad_file_names_line_key_value_and_what_is_allowed(l
 @pytest.mark.parametrize(
     ("symbols", "expected"),
     [
-        ([], "command line: symbols: none given; write for example BTCUSDT,ETHUSDT"),
-        (["BTC/USDT"], "command line: symbols: 'BTC/USDT' is not a symbol such as BTCUSDT"),
-        (["BTCEUR"], "command line: symbols: 'BTCEUR' is not quoted in USDT"),
+        ([], "command line: --symbols: none given; write for example BTCUSDT,ETHUSDT"),
+        (["BTC/USDT"], "command line: --symbols: 'BTC/USDT' is not a symbol such as BTCUSDT"),
+        (["BTCEUR"], "command line: --symbols: 'BTCEUR' is not quoted in USDT"),
     ],
 )
 def test_load_trading_config_bad_choice_of_symbols_is_refused(load, symbols: list[str], expected: str) -> None:
