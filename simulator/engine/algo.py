@@ -29,6 +29,7 @@ from simulator.engine.orders import ZERO, AlgoOrder, PlainOrder
 from simulator.engine.plain import PlainOrders
 from simulator.engine.pricing import matched_price
 from simulator.engine.requests import PlaceAlgo
+from simulator.engine.retention import is_kept
 from simulator.engine.state import Position, snapshot
 
 _HUNDRED = Decimal(100)
@@ -272,6 +273,6 @@ class AlgoService:
         if algo_id is None and not client_algo_id:
             text = "Param 'clientAlgoId' or 'algoId' must be sent, but both were empty/null!"
             raise ApiError(-1102, text)
-        if algo_id is not None:
-            return self._context.state.algos.get(algo_id)
-        return self._context.state.algo_by_client_id.get(client_algo_id or "")
+        state = self._context.state
+        order = state.algo_by_client_id.get(client_algo_id or "") if algo_id is None else state.algos.get(algo_id)
+        return order if order is not None and is_kept(order, self._context.now_ms) else None

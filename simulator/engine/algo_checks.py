@@ -90,7 +90,7 @@ def check_leg(request: PlaceAlgo, *, is_hedge: bool) -> None:
 def check_filters(context: Context, request: PlaceAlgo, *, is_reducing: bool) -> None:
     """Trigger, price, quantity and notional; orders that only reduce are exempt from the notional."""
     instrument = context.spec(request.symbol).instrument
-    reference = request.trigger_price or request.activate_price
+    reference = request.trigger_price if request.trigger_price is not None else request.activate_price
     if reference is not None:
         check_trigger_price(instrument, reference)
     if request.price is not None:

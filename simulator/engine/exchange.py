@@ -17,7 +17,7 @@ from simulator.engine.context import Context
 from simulator.engine.desk import SymbolDesk
 from simulator.engine.events import ExchangeEvent
 from simulator.engine.funding import Funding
-from simulator.engine.history import History, is_kept
+from simulator.engine.history import History
 from simulator.engine.ledger import Ledger
 from simulator.engine.liquidation import Liquidation
 from simulator.engine.matching import Matching
@@ -25,6 +25,7 @@ from simulator.engine.orders import AlgoOrder, Income, PlainOrder, Trade
 from simulator.engine.plain import PlainOrders
 from simulator.engine.port import BracketLike, MarketPort
 from simulator.engine.requests import PlaceAlgo, PlaceOrder
+from simulator.engine.retention import is_kept
 from simulator.engine.settings import Settings
 from simulator.engine.state import Change, State
 from simulator.engine.views import AccountView, BalanceView, CommissionView, PositionView, SymbolConfigView

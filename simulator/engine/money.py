@@ -1,7 +1,8 @@
 """Money rounding: the only place where realised PnL, fees, funding and margin transfers lose digits.
 
-All of them are cut to 8 decimals towards zero. For realised PnL that is what the venue does: 43 of the 44 closing
-fills of the recorded testnet account are reproduced to the last digit by it. For the others it is assumed.
+All of them are cut to 8 decimals towards zero, as the venue does: every fee and realised PnL of the recorded testnet
+account is reproduced to within one unit of the last digit, which is the venue's own floating-point residue or the
+rest of a partial close that the ledger carries on. For funding and margin transfers it is assumed.
 """
 
 from __future__ import annotations

@@ -28,6 +28,7 @@ from simulator.engine.matching import Matching
 from simulator.engine.orders import ZERO, PlainOrder
 from simulator.engine.pricing import PRICE_MATCHES, assumed_market_price, matched_price
 from simulator.engine.requests import PlaceOrder
+from simulator.engine.retention import is_kept
 from simulator.engine.state import Position, snapshot
 
 GTD_MIN_AHEAD_MS = 600_000
@@ -160,10 +161,13 @@ class PlainOrders:
         if order_id is None and not client_id:
             text = "Param 'origClientOrderId' or 'orderId' must be sent, but both were empty/null!"
             raise ApiError(-1102, text)
-        if order_id is not None:
-            order = self._context.state.orders.get(order_id)
-            return order if order is not None and order.symbol == symbol else None
-        return self._context.state.order_by_client_id.get((symbol, client_id or ""))
+        state = self._context.state
+        order = (
+            state.order_by_client_id.get((symbol, client_id or "")) if order_id is None else state.orders.get(order_id)
+        )
+        if order is None or order.symbol != symbol or not is_kept(order, self._context.now_ms):
+            return None
+        return order
 
     def _check_parameters(self, request: PlaceOrder) -> None:
         if request.type not in (OrderType.LIMIT, OrderType.MARKET):

@@ -1,0 +1,24 @@
+"""How long the exchange remembers: 90 days, and 3 days for orders that ended without a fill."""
+
+from __future__ import annotations
+
+from core.candle import DAY_MS
+from core.enums import AlgoStatus, OrderStatus
+from simulator.engine.orders import AlgoOrder, Income, PlainOrder, Trade
+
+UNFILLED_KEPT_MS = 3 * DAY_MS
+KEPT_MS = 90 * DAY_MS
+
+
+def is_kept(row: PlainOrder | AlgoOrder | Trade | Income, now_ms: int) -> bool:
+    """Whether a row can still be asked for: 90 days, 3 days for orders that ended without a fill."""
+    if isinstance(row, Trade | Income):
+        return now_ms - row.time_ms <= KEPT_MS
+    if row.is_open:
+        return True
+    age_ms = now_ms - row.update_time_ms
+    if isinstance(row, PlainOrder):
+        is_unfilled = row.status is not OrderStatus.FILLED and not row.executed_quantity
+    else:
+        is_unfilled = row.status is not AlgoStatus.FINISHED
+    return age_ms <= (UNFILLED_KEPT_MS if is_unfilled else KEPT_MS)
