@@ -17,6 +17,8 @@ _LOG = logging.getLogger(__name__)
 
 CHECK_EVERY_S = 0.5
 FIRST_BACKOFF_S = 0.5
+OVERLAP_S = 1.0
+"""How long the old connection of a rotation goes on: what it still has under way was sent before the new one began."""
 STABLE_MS = 60_000
 """A connection that lived this long was sound: the next loss starts with the shortest pause again."""
 
@@ -128,6 +130,7 @@ class Supervisor:
         self._replace = None
         detail = "rotated" if old is not None else "connected"
         if old is not None:
+            await self._wait(OVERLAP_S)
             await old.close()
         self._proved.set()
         self._on_state(StreamState.READY, f"{self._name}: {detail}")
