@@ -149,7 +149,7 @@ def leverage_brackets(symbol: str, brackets: Sequence[BracketLike]) -> Json:
     """One symbol of `v1/leverageBracket`; its figures are JSON numbers, written exactly."""
     return {
         "symbol": symbol,
-        "notionalCoef": _number(Decimal("1.00")),
+        "notionalCoef": _number(Decimal(1)),
         "brackets": [
             {
                 "bracket": bracket.bracket,
@@ -165,4 +165,4 @@ def leverage_brackets(symbol: str, brackets: Sequence[BracketLike]) -> Json:
 
 
 def _number(value: Decimal) -> orjson.Fragment:
-    return orjson.Fragment(format(value, "f"))
+    return orjson.Fragment(bare(value))

@@ -39,7 +39,7 @@ def user_trades(call: Call) -> Any:
         start,
         end,
         parameters.limit(500, 1000),
-        parameters.integer("orderId"),
+        order_id=parameters.integer("orderId"),
     )
     return [user_trade(trade, call.precision(symbol)) for trade in trades]
 
@@ -53,7 +53,7 @@ def income(call: Call) -> Any:
         start,
         end,
         parameters.limit(100, 1000),
-        parameters.integer("page") or 1,
+        page=parameters.integer("page") or 1,
     )
     return [income_row(row) for row in rows]
 

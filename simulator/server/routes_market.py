@@ -90,10 +90,12 @@ def funding_rate(call: Call) -> Any:
     start, end = call.parameters.span()
     limit = call.parameters.limit(100, 1000)
     symbols = [symbol] if symbol else list(call.venue.market.specs)
+    # Over all symbols `limit` counts rows of the whole answer; intervals differ by a factor of eight at most.
+    each = min(limit, 8 * (limit // len(symbols) + 1))
     rows = [
         encode.funding_row(name, point)
         for name in symbols
-        for point in call.venue.market.funding_history(name, start, end, limit)
+        for point in call.venue.market.funding_history(name, start, end, each)
     ]
     rows.sort(key=lambda row: int(row["fundingTime"]))
     return rows[:limit] if start is not None else rows[-limit:]
@@ -137,9 +139,10 @@ def day_ticker(call: Call) -> Any:
 
 
 def _day(call: Call, symbol: str) -> Any:
-    """Rolling 24 hours over the last 1440 one-minute candles, the forming one included."""
+    """Rolling 24 hours, the forming candle included: in steps of one minute, over all symbols in steps of 15."""
     market, precision = call.venue.market, call.precision(symbol)
-    candles = market.klines(symbol, "1m", None, None, DAY_MINUTES)
+    interval, count = ("1m", DAY_MINUTES) if "symbol" in call.parameters else ("15m", DAY_MINUTES // 15)
+    candles = market.klines(symbol, interval, None, None, count)
     first, last = candles[0], candles[-1]
     volume = sum((candle.volume for candle in candles), Decimal(0))
     quote_volume = sum((candle.quote_volume for candle in candles), Decimal(0))

@@ -9,7 +9,6 @@ from enum import StrEnum
 from simulator.market.intervals import INTERVALS
 
 _NAME = re.compile(r"(?P<symbol>[^@!]+)@(?P<kind>[a-zA-Z]+)(?P<levels>\d*)(?:_(?P<interval>\w+))?(?:@(?P<speed>\w+))?")
-_MARK_PERIODS = {None: 3_000, "1s": 1_000, "3s": 3_000}
 _DEPTH_PERIODS = {None: 250, "100ms": 100, "250ms": 250, "500ms": 500}
 _PARTIAL_LEVELS = {"": 0, "5": 5, "10": 10, "20": 20}
 
@@ -30,7 +29,14 @@ class Kind(StrEnum):
     DEPTH = "depth"
 
 
-_UNTIMED: dict[str, Category] = {Kind.AGG_TRADE: Category.MARKET, Kind.BOOK_TICKER: Category.PUBLIC}
+_PLAIN: dict[tuple[str, str | None], tuple[Category, int]] = {
+    (Kind.MARK_PRICE, None): (Category.MARKET, 3_000),
+    (Kind.MARK_PRICE, "3s"): (Category.MARKET, 3_000),
+    (Kind.MARK_PRICE, "1s"): (Category.MARKET, 1_000),
+    (Kind.AGG_TRADE, None): (Category.MARKET, 0),
+    (Kind.BOOK_TICKER, None): (Category.PUBLIC, 0),
+}
+"""Category and period of the streams that take neither an interval nor levels, by kind and speed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +64,8 @@ def parse(text: str) -> StreamName | None:
         return StreamName(text, Category.PUBLIC, Kind.DEPTH, symbol, period_ms=period_ms, levels=count)
     if kind == Kind.KLINE and not levels and interval in INTERVALS and speed is None:
         return StreamName(text, Category.MARKET, Kind.KLINE, symbol, interval=interval)
-    if levels or interval:
+    plain = _PLAIN.get((kind, speed))
+    if plain is None or levels or interval:
         return None
-    if kind == Kind.MARK_PRICE and speed in _MARK_PERIODS:
-        return StreamName(text, Category.MARKET, Kind.MARK_PRICE, symbol, period_ms=_MARK_PERIODS[speed])
-    if kind in _UNTIMED and speed is None:
-        return StreamName(text, _UNTIMED[kind], Kind(kind), symbol)
-    return None
+    category, period_ms = plain
+    return StreamName(text, category, Kind(kind), symbol, period_ms=period_ms)
