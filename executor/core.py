@@ -1,0 +1,322 @@
+"""The trading core: every event in, the effects that follow out. Synchronous, deterministic, without I/O or clock.
+
+This module only routes: what happens to a trade is decided by `steering`, orders of unknown outcome by `doubt`, the
+account as a whole by `reconcile` and `audit`; venue answers are routed by `replies`. Times come with the events; timers
+run on `Tick`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import Any
+
+from core.commands import (
+    FetchSymbolConfig,
+    SubmitOrder,
+    VenueReply,
+)
+from core.effects import Effect
+from core.enums import Severity
+from core.events import (
+    AccountConfigChanged,
+    AccountUpdated,
+    AlgoOrderUpdated,
+    CandleClosed,
+    ClockJumped,
+    InstrumentsRefreshed,
+    MarginCalled,
+    MarkPriceUpdated,
+    OrderUpdated,
+    PriceUpdated,
+    QuoteUpdated,
+    SignalReceived,
+    StreamChanged,
+    StreamKind,
+    StreamState,
+    Tick,
+    UnknownVenueMessage,
+)
+from core.ids import is_ours
+from core.limits import TradingConfig
+from core.orders import AlgoOrderReport, OrderReport
+from core.ports import InstrumentSource
+from core.restore import RestoredState
+from executor import audit, doubt, entry, ledger, valuation
+from executor.account import Account
+from executor.book import Book
+from executor.days import DayLedger
+from executor.desk import Desk
+from executor.halts import Halts
+from executor.income import IncomeBook
+from executor.inputs import Input, PersistenceFailed, PersistenceRecovered, StopRequested
+from executor.marks import Market
+from executor.policy import ExecutionPolicy
+from executor.reconcile import Reconciler
+from executor.replies import Replies
+from executor.restoring import restore_trades
+from executor.setup import SetupReport, block_if_different
+from executor.steering import steer, wake
+from executor.tracked import Phase
+from executor.trade import Trade
+from executor.unsaved import Unsaved
+from executor.view import CoreView, view_of
+
+
+class TradingCore:
+    """Decides everything about trades; `handle` takes one event and returns what the shell must do, in order.
+
+    `epoch` numbers this process among those of its database, `next_intent` is the first free intent id, `restored` is
+    what the database knows of unfinished business, `setup` what the venue holds for each symbol.
+    """
+
+    def __init__(
+        self,
+        config: TradingConfig,
+        instruments: InstrumentSource,
+        *,
+        epoch: int,
+        next_intent: int,
+        restored: RestoredState,
+        setup: SetupReport | None = None,
+        policy: ExecutionPolicy | None = None,
+    ) -> None:
+        self._restored = restored
+        self._desk = Desk(
+            config=config,
+            instruments=instruments,
+            policy=policy or ExecutionPolicy(),
+            epoch=epoch,
+            next_intent=max(next_intent, restored.next_intent),
+            book=Book(restored.last_trade_ids),
+            account=Account(config.quote_asset, restored.peak_equity, restored.day_start_equity),
+            days=DayLedger(restored.performance_today),
+            halts=Halts(restored.halts),
+            market=Market({symbol: limits.volatility_window_ms for symbol, limits in config.symbols.items()}),
+            setup=dict(setup.symbols) if setup is not None else {},
+        )
+        self._income = IncomeBook(restored.last_income_time_ms)
+        self._reconciler = Reconciler(self._income)
+        self._unsaved = Unsaved()
+        self._stat_at_ms = 0
+        self._mark_at_ms = 0
+        self._replies = Replies(self._desk, self._income, self._reconciler)
+        self._handlers = self._event_handlers()
+
+    def handle(self, event: Input) -> list[Effect]:
+        """Take one event and return the effects it causes, in the order in which they must happen."""
+        desk = self._desk
+        self._take_time(event)
+        handler = self._handlers.get(type(event))
+        if handler is not None:
+            handler(event)
+        return desk.out.drain(desk.venue_ms)
+
+    def view(self) -> CoreView:
+        """Return a read-only picture for heartbeat, summary and tests."""
+        return view_of(self._desk, self._reconciler.last_success_ms)
+
+    def set_clock_offset(self, offset_ms: int | None) -> None:
+        """Tell the measured offset between our clock and the venue's; None while it is unknown."""
+        self._desk.link.clock_offset_ms = offset_ms
+
+    # --- time ---------------------------------------------------------------------------------------------------
+
+    def _take_time(self, event: Input) -> None:
+        desk = self._desk
+        desk.now_ms = max(desk.now_ms, event.received_time_ms)
+        desk.venue_ms = max(desk.venue_ms, getattr(event, "event_time_ms", 0))
+        if desk.first_venue_ms == 0 and desk.venue_ms > 0:
+            desk.first_venue_ms = desk.venue_ms
+            self._start()
+
+    def _start(self) -> None:
+        """The first event gives the time at which the past is taken over."""
+        desk = self._desk
+        desk.days.roll(desk.venue_ms)
+        for trade in restore_trades(self._restored, desk.config.quote_asset, desk.now_ms):
+            desk.book.add(trade)
+            if trade.signal_id is not None:
+                desk.remember_signal(trade.signal_id)
+        self._restored = RestoredState()
+
+    def _on_tick(self, _event: Tick) -> None:
+        desk = self._desk
+        if desk.days.roll(desk.venue_ms):
+            valuation.revalue(desk)
+            desk.account.start_day()
+        for halt in desk.halts.expire(desk.venue_ms):
+            desk.write("" if halt.scope == "*" else halt.scope, halt)
+        self._steer_all([*ledger.settle_held(desk), *audit.audit(desk)])
+        self._steer_all(list(desk.book.active.values()))
+        self._reconciler.tick(desk)
+        self._unsaved.tick(desk)
+        self._write_valuation()
+
+    def _write_valuation(self) -> None:
+        desk = self._desk
+        if desk.now_ms >= self._mark_at_ms:
+            self._mark_at_ms = desk.now_ms + desk.policy.mark_every_ms
+            valuation.revalue(desk)
+            valuation.write_marks(desk)
+        if desk.stat_due or desk.now_ms >= self._stat_at_ms:
+            desk.stat_due = False
+            self._stat_at_ms = desk.now_ms + desk.policy.account_stat_every_ms
+            valuation.revalue(desk)
+            valuation.write_account_stat(desk)
+
+    def _steer_all(self, trades: Iterable[Trade]) -> None:
+        for trade in trades:
+            steer(self._desk, trade)
+
+    # --- market -------------------------------------------------------------------------------------------------
+
+    def _on_price(self, event: PriceUpdated) -> None:
+        desk = self._desk
+        move_pct = desk.market.of(event.symbol).on_price(event)
+        limits = desk.config.symbols.get(event.symbol)
+        if limits is None or move_pct <= limits.volatility_halt_pct:
+            return
+        detail = f"{move_pct:.2f} % within {limits.volatility_window_ms} ms"
+        if desk.halt(event.symbol, "volatility", detail, limits.volatility_rest_ms) is not None:
+            desk.alert(
+                f"volatility:{event.symbol}:{event.event_time_ms}",
+                Severity.WARNING,
+                f"{event.symbol}: volatility halt",
+                f"The price moved {detail}. No entries for {limits.volatility_rest_ms // 1000} s; stops stay.",
+                symbol=event.symbol,
+            )
+
+    def _on_mark(self, event: MarkPriceUpdated) -> None:
+        self._desk.market.of(event.symbol).on_mark(event)
+
+    def _on_signal(self, event: SignalReceived) -> None:
+        valuation.revalue(self._desk)
+        entry.on_signal(self._desk, event.signal)
+
+    # --- user stream --------------------------------------------------------------------------------------------
+
+    def _on_order(self, event: OrderUpdated) -> None:
+        self._take_order(event.report)
+
+    def _take_order(self, report: OrderReport) -> None:
+        """Apply a plain order's report and the execution it carries; steer the trades that it changed."""
+        desk = self._desk
+        owner = desk.book.owner_of_report(report)
+        if owner is not None:
+            doubt.apply_report(desk, *owner, report)
+        changed = ledger.take_stream_fill(desk, report.fill, owner) if report.fill is not None else None
+        if owner is None and is_ours(report.client_order_id):
+            desk.demand_reconcile(f"unknown order {report.client_order_id} with our prefix")
+        for trade in {id(t): t for t in (changed, owner[0] if owner else None) if t is not None}.values():
+            wake(self._desk, trade)
+
+    def _on_algo(self, event: AlgoOrderUpdated) -> None:
+        self._take_algo(event.report)
+
+    def _take_algo(self, report: AlgoOrderReport) -> None:
+        desk = self._desk
+        owner = desk.book.by_client_id(report.client_order_id)
+        if owner is None:
+            if is_ours(report.client_order_id):
+                desk.demand_reconcile(f"unknown order {report.client_order_id} with our prefix")
+            return
+        doubt.apply_report(desk, *owner, report)
+        self._steer_all(ledger.settle_held(desk))
+        wake(self._desk, owner[0])
+
+    def _on_account(self, event: AccountUpdated) -> None:
+        desk = self._desk
+        desk.account.on_balances(event.balances)
+        for row in event.positions:
+            if row.position_side not in desk.position_sides():
+                continue
+            desk.positions.from_stream(row, event.event_time_ms, event.received_time_ms)
+            desk.suspect(row.symbol, row.position_side)
+            self._steer_all(desk.book.of_symbol(row.symbol))
+        if event.reason == "FUNDING_FEE":
+            desk.ask("", self._income.command(desk))
+
+    def _on_account_config(self, event: AccountConfigChanged) -> None:
+        """Somebody changed leverage: no entries on the symbol until what was read equals the configuration."""
+        desk = self._desk
+        if event.symbol is None or event.symbol not in desk.setup or event.leverage is None:
+            return
+        changed = replace(desk.setup[event.symbol], leverage=event.leverage)
+        desk.setup[event.symbol] = block_if_different(changed, desk.limits_of(event.symbol))
+        desk.send(event.symbol, FetchSymbolConfig(event.symbol))
+
+    def _on_margin_call(self, event: MarginCalled) -> None:
+        symbols = ", ".join(event.symbols)
+        self._desk.alert(
+            f"margin-call:{symbols}:{self._desk.days.day}",
+            Severity.CRITICAL,
+            "Margin call",
+            f"The venue warns that these positions come close to liquidation: {symbols}.",
+        )
+
+    def _on_unknown(self, event: UnknownVenueMessage) -> None:
+        self._desk.demand_reconcile(f"unreadable message {event.kind}")
+
+    # --- control ------------------------------------------------------------------------------------------------
+
+    def _on_stream(self, event: StreamChanged) -> None:
+        """Lost streams stop entries; back again they demand a reconciliation first: what was missed is unknown."""
+        link, is_ready = self._desk.link, event.state is StreamState.READY
+        if event.kind is StreamKind.USER:
+            link.user_ready = is_ready
+        else:
+            link.market_ready = is_ready
+        if event.kind is StreamKind.USER or not is_ready:
+            self._desk.demand_reconcile(f"{event.kind.value} stream {event.state.value}")
+
+    def _on_clock_jump(self, event: ClockJumped) -> None:
+        self._desk.demand_reconcile(f"clock jumped by {event.jump_ms} ms")
+
+    def _on_stop(self, _event: StopRequested) -> None:
+        self._desk.link.stopping = True
+
+    def _on_persistence_failed(self, event: PersistenceFailed) -> None:
+        for command in event.commands:
+            self._desk.inflight.pop(command, None)
+            if isinstance(command, SubmitOrder):
+                self._never_sent(command, event.detail)
+        self._unsaved.failed(self._desk, event)
+
+    def _never_sent(self, command: SubmitOrder, detail: str) -> None:
+        owner = self._desk.book.by_client_id(command.approved.order.client_order_id)
+        if owner is not None:
+            trade, order = owner
+            order.end(Phase.REFUSED, self._desk.now_ms, f"never sent: {detail}"[:200])
+            steer(self._desk, trade)
+
+    def _on_persistence_recovered(self, _event: PersistenceRecovered) -> None:
+        self._unsaved.recovered(self._desk)
+
+    # --- routing ------------------------------------------------------------------------------------------------
+
+    def _event_handlers(self) -> dict[type, Callable[[Any], None]]:
+        def ignore(_event: object) -> None:
+            """Candles and quotes are the strategies' business; refreshed instruments are read where needed."""
+
+        return {
+            Tick: self._on_tick,
+            PriceUpdated: self._on_price,
+            MarkPriceUpdated: self._on_mark,
+            CandleClosed: ignore,
+            QuoteUpdated: ignore,
+            InstrumentsRefreshed: ignore,
+            SignalReceived: self._on_signal,
+            OrderUpdated: self._on_order,
+            AlgoOrderUpdated: self._on_algo,
+            AccountUpdated: self._on_account,
+            AccountConfigChanged: self._on_account_config,
+            MarginCalled: self._on_margin_call,
+            UnknownVenueMessage: self._on_unknown,
+            StreamChanged: self._on_stream,
+            ClockJumped: self._on_clock_jump,
+            VenueReply: self._replies.take,
+            PersistenceFailed: self._on_persistence_failed,
+            PersistenceRecovered: self._on_persistence_recovered,
+            StopRequested: self._on_stop,
+        }

@@ -1,0 +1,115 @@
+"""Results by UTC day of venue time: what daily limits count, and the rows that survive a restart."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import UTC, datetime
+from decimal import Decimal
+
+from core.candle import DAY_MS
+from core.records import PerformanceRecord
+from executor.trade import Trade
+
+ZERO = Decimal(0)
+
+
+def utc_day(time_ms: int) -> str:
+    """Return the UTC date of an epoch millisecond as YYYY-MM-DD."""
+    return datetime.fromtimestamp(time_ms // 1000, tz=UTC).strftime("%Y-%m-%d")
+
+
+class DayLedger:
+    """Today's performance rows. A new UTC day (venue time) starts empty; yesterday's rows are in the database."""
+
+    def __init__(self, restored: Iterable[PerformanceRecord] = ()) -> None:
+        self._rows = {(row.strategy, row.symbol, row.day): row for row in restored}
+        self.day = ""
+        self._day_end_ms = 0
+        self.consecutive_losses = 0
+
+    def roll(self, time_ms: int) -> bool:
+        """Enter the day of `time_ms`; True when it is a new one."""
+        if time_ms < self._day_end_ms:
+            return False
+        self.day = utc_day(time_ms)
+        self._day_end_ms = time_ms - time_ms % DAY_MS + DAY_MS
+        self._rows = {key: row for key, row in self._rows.items() if key[2] == self.day}
+        return True
+
+    def entered(self, trade: Trade, time_ms: int) -> PerformanceRecord:
+        """Count a completed entry's quantity and volume; returns the row to write."""
+        row = self._row(trade, time_ms)
+        price = trade.entry_price or ZERO
+        return self._put(
+            replace(
+                row,
+                entered_quantity=row.entered_quantity + trade.entered,
+                volume=row.volume + trade.entered * price,
+                updated_time_ms=time_ms,
+            )
+        )
+
+    def closed(self, trade: Trade, time_ms: int) -> PerformanceRecord:
+        """Count a closed trade; a net result of zero is neither win nor loss. Returns the row to write."""
+        net = trade.net_pnl
+        self.consecutive_losses = self.consecutive_losses + 1 if net < 0 else 0
+        row = self._row(trade, time_ms)
+        return self._put(
+            replace(
+                row,
+                trades=row.trades + 1,
+                wins=row.wins + (net > 0),
+                losses=row.losses + (net < 0),
+                realized_pnl=row.realized_pnl + trade.realized_pnl,
+                fees=row.fees + trade.fees,
+                funding=row.funding + trade.funding,
+                volume=row.volume + trade.exit_cost,
+                updated_time_ms=time_ms,
+            )
+        )
+
+    def funded_late(self, trade: Trade, amount: Decimal, time_ms: int) -> PerformanceRecord:
+        """Count funding that became known after its trade had closed."""
+        row = self._row(trade, time_ms)
+        return self._put(replace(row, funding=row.funding + amount, updated_time_ms=time_ms))
+
+    def net_pnl(self) -> Decimal:
+        return sum((_net(row) for row in self._today()), ZERO)
+
+    def strategy_net_pnl(self, strategy: str) -> Decimal:
+        return sum((_net(row) for row in self._today() if row.strategy == strategy), ZERO)
+
+    def strategy_quantity(self, strategy: str, symbol: str) -> Decimal:
+        row = self._rows.get((strategy, symbol, self.day))
+        return ZERO if row is None else row.entered_quantity
+
+    def _today(self) -> list[PerformanceRecord]:
+        return [row for row in self._rows.values() if row.day == self.day]
+
+    def _row(self, trade: Trade, time_ms: int) -> PerformanceRecord:
+        day = utc_day(time_ms)
+        key = (trade.strategy, trade.symbol, day)
+        empty = PerformanceRecord(
+            strategy=trade.strategy,
+            symbol=trade.symbol,
+            day=day,
+            trades=0,
+            wins=0,
+            losses=0,
+            realized_pnl=ZERO,
+            fees=ZERO,
+            funding=ZERO,
+            volume=ZERO,
+            entered_quantity=ZERO,
+            updated_time_ms=time_ms,
+        )
+        return self._rows.get(key, empty)
+
+    def _put(self, row: PerformanceRecord) -> PerformanceRecord:
+        self._rows[row.strategy, row.symbol, row.day] = row
+        return row
+
+
+def _net(row: PerformanceRecord) -> Decimal:
+    return row.realized_pnl - row.fees + row.funding

@@ -1,0 +1,240 @@
+"""From signal to entry order: checks, size, filters, and one durable write before anything leaves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+
+from core.commands import SubmitOrder
+from core.enums import Leg, PositionMode, Priority
+from core.ids import ClientOrderId
+from core.instrument import Instrument
+from core.orders import Approved
+from core.records import DenialRecord, SignalRecord, SignalStatus
+from core.signal import Signal
+from executor.denials import DenialCode, Denied, denied
+from executor.desk import Desk
+from executor.filters import EntryPlan, approve_entry, position_side_for, stop_trigger_price, target_trigger_price
+from executor.lifecycle import TradeEvent
+from executor.risk import EntryView, OrderView, check_entry, check_order
+from executor.sizing import Sized, SizingInput, size_entry
+from executor.tracked import track_request
+from executor.trade import Trade
+from executor.valuation import symbol_exposure, total_exposure
+
+ZERO = Decimal(0)
+
+
+@dataclass(frozen=True, slots=True)
+class _Levels:
+    """Expected entry and the planned, rounded exits around it."""
+
+    price: Decimal
+    stop_price: Decimal
+    target_price: Decimal | None
+
+
+def on_signal(desk: Desk, signal: Signal) -> None:
+    """Turn a signal into a recorded intent and its market order, or into a stored denial."""
+    instrument = desk.instrument(signal.symbol)
+    outcome: Approved | Denied
+    if instrument is None or signal.symbol not in desk.config.symbols:
+        _deny(desk, signal, denied(DenialCode.SYMBOL_UNKNOWN, symbol=signal.symbol))
+        return
+    view = _view(desk, signal, instrument)
+    refusal = check_entry(view, desk.config.limits, desk.limits_of(signal.symbol))
+    desk.remember_signal(signal.signal_id)
+    if refusal is not None or view.price is None or view.stop_price is None:
+        _deny(desk, signal, refusal or denied(DenialCode.STOP_MISSING))
+        return
+    levels = _Levels(view.price, view.stop_price, view.target_price)
+    sized = _size(desk, signal, levels)
+    if isinstance(sized, Denied):
+        _deny(desk, signal, sized)
+        return
+    outcome = _approve(desk, signal, instrument, levels, sized)
+    if isinstance(outcome, Denied):
+        _deny(desk, signal, outcome)
+        return
+    _enter(desk, signal, levels, outcome)
+
+
+def _view(desk: Desk, signal: Signal, instrument: Instrument) -> EntryView:
+    market = desk.market.of(signal.symbol)
+    setup = desk.setup.get(signal.symbol)
+    halt = desk.halts.blocking(signal.symbol)
+    price = market.trading_price
+    stop = None if price is None else signal.exits.stop_for(price, signal.direction)
+    target = None if price is None else signal.exits.target_for(price, signal.direction)
+    account, days = desk.account, desk.days
+    return EntryView(
+        symbol=signal.symbol,
+        strategy=signal.strategy,
+        direction=signal.direction,
+        price=price,
+        stop_price=None if stop is None else stop_trigger_price(instrument, stop, signal.direction),
+        target_price=None if target is None else target_trigger_price(instrument, target, signal.direction),
+        venue_time_ms=desk.venue_ms,
+        signal_age_ms=desk.venue_ms - signal.event_time_ms,
+        is_duplicate=desk.is_known_signal(signal.signal_id),
+        is_stopping=desk.link.stopping,
+        is_degraded=desk.link.degraded,
+        is_reconciled=desk.link.reconciled and not _is_suspect(desk, signal.symbol),
+        streams_ready=desk.link.user_ready and desk.link.market_ready,
+        clock_offset_ms=desk.link.clock_offset_ms,
+        symbol_status=instrument.status,
+        blocked_reason=_block_reason(desk, signal.symbol, None if setup is None else setup.blocked_reason),
+        halt_reason=None if halt is None else f"{halt.scope}: {halt.reason}",
+        price_age_ms=market.price_age_ms(desk.now_ms),
+        next_funding_time_ms=market.next_funding_time_ms,
+        last_funding_time_ms=market.last_funding_time_ms,
+        has_position=_has_position(desk, signal),
+        has_unresolved_order=_has_unresolved(desk, signal),
+        equity=account.equity,
+        peak_equity=account.peak_equity,
+        day_start_equity=account.day_start_equity or ZERO,
+        day_net_pnl=days.net_pnl(),
+        unrealized_pnl=account.unrealized_pnl,
+        strategy_day_net_pnl=days.strategy_net_pnl(signal.strategy),
+        strategy_day_quantity=days.strategy_quantity(signal.strategy, signal.symbol),
+        consecutive_losses=days.consecutive_losses,
+        open_positions=sum(1 for trade in desk.book.active.values() if not trade.is_over),
+    )
+
+
+def _is_suspect(desk: Desk, symbol: str) -> bool:
+    """True while the venue's quantity and ours differ on the symbol."""
+    keys = [(symbol, side) for side in desk.position_sides()]
+    return any((fact := desk.positions.facts.get(key)) and fact.quantity != desk.expected(key) for key in keys)
+
+
+def _block_reason(desk: Desk, symbol: str, setup_reason: str | None) -> str | None:
+    return setup_reason or desk.foreign_positions.get(symbol) or desk.foreign_orders.get(symbol)
+
+
+def _has_position(desk: Desk, signal: Signal) -> bool:
+    """True when the leg that the signal would use is or may be held, by our book or by the venue's word."""
+    side = position_side_for(signal.direction, desk.config.position_mode)
+    if any(trade.position_side is side and not trade.is_over for trade in desk.book.of_symbol(signal.symbol)):
+        return True
+    fact = desk.positions.get(signal.symbol, side)
+    return fact is not None and fact.quantity != 0
+
+
+def _has_unresolved(desk: Desk, signal: Signal) -> bool:
+    """True when an order of a finished trade may still act: a left-over stop would close the new position."""
+    side = position_side_for(signal.direction, desk.config.position_mode)
+    in_hedge = desk.config.position_mode is PositionMode.HEDGE
+    trades = [t for t in desk.book.of_symbol(signal.symbol) if t.position_side is side or not in_hedge]
+    held = any(item.fill.symbol == signal.symbol for item in desk.held.values())
+    return held or any(not trade.is_clear for trade in trades if trade.is_over)
+
+
+def _size(desk: Desk, signal: Signal, levels: _Levels) -> Sized | Denied:
+    limits, setup = desk.limits_of(signal.symbol), desk.setup_of(signal.symbol)
+    return size_entry(
+        desk.config.sizing,
+        SizingInput(
+            direction=signal.direction,
+            price=levels.price,
+            stop_price=levels.stop_price,
+            equity=desk.account.equity or ZERO,
+            available=desk.account.available,
+            taker_fee_rate=setup.taker_fee_rate,
+            leverage=setup.leverage,
+            brackets=setup.brackets,
+            symbol_exposure=symbol_exposure(desk, signal.symbol),
+            total_exposure=total_exposure(desk),
+            max_position_notional=limits.max_position_notional,
+            max_exposure_fraction=limits.max_exposure_fraction,
+            max_total_exposure_fraction=desk.config.limits.max_total_exposure_fraction,
+        ),
+    )
+
+
+def _approve(desk: Desk, signal: Signal, instrument: Instrument, levels: _Levels, sized: Sized) -> Approved | Denied:
+    """Filter the sized order, then check its final quantity against every limit once more."""
+    plan = EntryPlan(
+        side=signal.direction.entry_side,
+        position_side=position_side_for(signal.direction, desk.config.position_mode),
+        quantity=sized.quantity,
+        price=levels.price,
+        mark_price=desk.market.of(signal.symbol).valuation_price or levels.price,
+        stop_price=levels.stop_price,
+        client_order_id=str(ClientOrderId(desk.epoch, desk.next_intent, Leg.ENTRY, 0)),
+    )
+    approved = approve_entry(instrument, plan)
+    if isinstance(approved, Denied):
+        return approved
+    setup = desk.setup_of(signal.symbol)
+    view = OrderView(
+        direction=signal.direction,
+        price=levels.price,
+        stop_price=levels.stop_price,
+        quantity=approved.order.quantity or ZERO,
+        equity=desk.account.equity or ZERO,
+        margin_available=desk.account.available,
+        leverage=setup.leverage,
+        margin_type=setup.margin_type,
+        brackets=setup.brackets,
+        symbol_exposure=symbol_exposure(desk, signal.symbol),
+        total_exposure=total_exposure(desk),
+        strategy_day_quantity=desk.days.strategy_quantity(signal.strategy, signal.symbol),
+    )
+    return check_order(view, desk.config.limits, desk.limits_of(signal.symbol)) or approved
+
+
+def _enter(desk: Desk, signal: Signal, levels: _Levels, approved: Approved) -> None:
+    """Record the intent and send its order: both in one batch, the write first and durable, the order gated by it."""
+    order = track_request(approved.order, signal.strategy, desk.venue_ms, desk.now_ms)
+    quantity = approved.order.quantity or ZERO
+    setup = desk.setup_of(signal.symbol)
+    loss = abs(levels.price - levels.stop_price) + (levels.price + levels.stop_price) * (
+        setup.taker_fee_rate + desk.config.sizing.slippage_fraction
+    )
+    trade = Trade(
+        intent_id=desk.next_intent,
+        epoch=desk.epoch,
+        signal_id=signal.signal_id,
+        symbol=signal.symbol,
+        strategy=signal.strategy,
+        direction=signal.direction,
+        position_side=approved.order.position_side,
+        quantity=quantity,
+        reference_price=levels.price,
+        plan=signal.exits,
+        stop_price=levels.stop_price,
+        target_price=levels.target_price,
+        risk_usd=quantity * loss,
+        client_order_id=order.client_order_id,
+        created_time_ms=desk.venue_ms,
+        quote_asset=desk.config.quote_asset,
+        max_holding_ms=signal.max_holding_ms or desk.limits_of(signal.symbol).max_holding_ms,
+    )
+    desk.next_intent += 1
+    desk.book.add(trade)
+    desk.book.add_order(trade, order)
+    desk.signals[trade.intent_id] = signal
+    trade.advance(TradeEvent.SENT)
+    desk.write(signal.symbol, SignalRecord(signal, SignalStatus.APPROVED))
+    desk.touch(trade, durable=True)
+    desk.send(signal.symbol, SubmitOrder(approved, Priority.ENTRY), gated=True)
+
+
+def _deny(desk: Desk, signal: Signal, refusal: Denied) -> None:
+    if refusal.code is DenialCode.SIGNAL_DUPLICATE:
+        # The signal's own row already tells what became of it.
+        return
+    desk.write(
+        signal.symbol,
+        SignalRecord(signal, SignalStatus.DENIED, refusal.code.value),
+        DenialRecord(
+            signal_id=signal.signal_id,
+            symbol=signal.symbol,
+            strategy=signal.strategy,
+            code=refusal.code.value,
+            context=refusal.context,
+            event_time_ms=desk.venue_ms,
+        ),
+    )
+    desk.denials += 1

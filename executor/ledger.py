@@ -1,0 +1,184 @@
+"""Fills: each booked once by its trade id, and to whom it belongs.
+
+Stream fills name their order. The venue's trade list names only venue order ids: a fill of an unknown id waits while an
+order of ours on that symbol has no venue id yet, is looked for, and is otherwise somebody else's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from decimal import Decimal
+
+from core.commands import FetchFills, QueryOrder
+from core.enums import Leg, Severity
+from core.orders import FillReport
+from core.records import ExitReason, FillRecord
+from executor.desk import Desk, HeldFill
+from executor.tracked import TrackedOrder
+from executor.trade import Trade, venue_exit_reason
+
+ZERO = Decimal(0)
+Owner = tuple[Trade, TrackedOrder]
+
+
+def take_stream_fill(desk: Desk, fill: FillReport, owner: Owner | None) -> Trade | None:
+    """Book a fill that the user stream told; returns the trade it changed, if any."""
+    if desk.book.is_seen(fill.symbol, fill.trade_id):
+        return None
+    return book_owned(desk, fill, owner) if owner is not None else book_foreign(desk, fill)
+
+
+def take_listed_fills(desk: Desk, fills: Iterable[FillReport]) -> list[Trade]:
+    """Book fills read from the trade list; returns the trades that changed."""
+    changed = []
+    for fill in fills:
+        if desk.book.is_seen(fill.symbol, fill.trade_id) or (fill.symbol, fill.trade_id) in desk.held:
+            continue
+        owner = desk.book.owner_of_fill(fill)
+        if owner is not None:
+            changed.append(book_owned(desk, fill, owner))
+        elif desk.book.is_before_restart(fill.symbol, fill.trade_id):
+            continue
+        elif _candidates(desk, fill):
+            desk.held[fill.symbol, fill.trade_id] = HeldFill(fill, desk.now_ms)
+        elif (trade := book_foreign(desk, fill)) is not None:
+            changed.append(trade)
+    return changed
+
+
+def settle_held(desk: Desk) -> list[Trade]:
+    """Give held fills to their orders where these are known now, look for them where not; returns changed trades."""
+    changed = []
+    for key, held in list(desk.held.items()):
+        owner = desk.book.owner_of_fill(held.fill)
+        candidates = _candidates(desk, held.fill)
+        if owner is None and candidates and desk.now_ms - held.since_ms < desk.policy.held_fill_ms:
+            for _, order in candidates:
+                desk.ask(order.symbol, QueryOrder(order.symbol, order.client_order_id, order.service))
+            continue
+        del desk.held[key]
+        if desk.book.is_seen(*key):
+            continue
+        owner = owner or _presumed_owner(held.fill, candidates)
+        trade = book_owned(desk, held.fill, owner) if owner is not None else book_foreign(desk, held.fill)
+        if trade is not None:
+            changed.append(trade)
+    return changed
+
+
+def _candidates(desk: Desk, fill: FillReport) -> list[Owner]:
+    """Orders of ours that may have made this fill: same leg and side, and their venue id is not known."""
+    trades = desk.book.of_symbol(fill.symbol)
+    trades += [trade for trade in desk.book.recent() if trade.symbol == fill.symbol]
+    return [
+        (trade, order)
+        for trade in trades
+        if trade.position_side is fill.position_side
+        for order in trade.orders.values()
+        if order.venue_order_id is None and order.side is fill.side and not _cannot_fill(order)
+    ]
+
+
+def _cannot_fill(order: TrackedOrder) -> bool:
+    """A definite refusal, and a conditional order that ended without having fired, never fill."""
+    return order.phase.value == "REFUSED" or (order.phase.value == "DONE" and not order.is_firing)
+
+
+def _presumed_owner(fill: FillReport, candidates: list[Owner]) -> Owner | None:
+    """Nobody could tell whose fill it is: a market order of ours in doubt on that leg and side is the likeliest."""
+    fitting = [
+        (trade, order)
+        for trade, order in candidates
+        if order.leg in (Leg.ENTRY, Leg.CLOSE) and order.booked + fill.quantity <= (order.quantity or ZERO)
+    ]
+    if not fitting:
+        return None
+    trade, order = fitting[0]
+    trade.flag(f"{order.leg.name.lower()} recognised from the trade list")
+    order.venue_order_id = fill.venue_order_id
+    return trade, order
+
+
+def book_owned(desk: Desk, fill: FillReport, owner: Owner) -> Trade:
+    """Book a fill of one of our orders."""
+    trade, order = owner
+    desk.book.mark_seen(fill.symbol, fill.trade_id)
+    if order.venue_order_id is None:
+        order.venue_order_id = fill.venue_order_id
+    desk.book.link(trade, order)
+    trade.book(fill, order, desk.now_ms)
+    _after_booking(desk, trade)
+    return trade
+
+
+def book_foreign(desk: Desk, fill: FillReport) -> Trade | None:
+    """Book a fill that no order of ours made: the venue's own hand, or a person's.
+
+    On a leg that a trade of ours holds it changes that trade, flagged; elsewhere it is only recorded, so that the rows
+    still add up to the wallet.
+    """
+    desk.book.mark_seen(fill.symbol, fill.trade_id)
+    trade = desk.book.open_on(fill.symbol, fill.position_side)
+    if trade is None or trade.leaves == 0:
+        desk.write(fill.symbol, _foreign_record(fill, desk.now_ms), durable=True)
+        desk.positions.note_activity(fill.symbol, desk.now_ms)
+        desk.suspect(fill.symbol, fill.position_side)
+        return None
+    trade.book(fill, None, desk.now_ms)
+    reason = venue_exit_reason(fill.client_order_id)
+    what = reason.value if reason is not None else "traded by somebody else"
+    trade.flag(what)
+    if reason is ExitReason.LIQUIDATION:
+        desk.halt(fill.symbol, "liquidation", "position was liquidated", desk.policy.stop_failed_rest_ms)
+    desk.alert(
+        f"foreign-fill:{trade.intent_id}:{what}",
+        Severity.WARNING if reason is None else Severity.CRITICAL,
+        f"{fill.symbol}: {what}",
+        f"{fill.side.value} {fill.quantity} at {fill.price} was not ordered by this trader; the position was adopted.",
+        symbol=fill.symbol,
+    )
+    _after_booking(desk, trade)
+    return trade
+
+
+def _after_booking(desk: Desk, trade: Trade) -> None:
+    desk.positions.note_activity(trade.symbol, desk.now_ms)
+    desk.suspect(trade.symbol, trade.position_side)
+    desk.touch(trade, durable=True)
+
+
+def _foreign_record(fill: FillReport, now_ms: int) -> FillRecord:
+    return FillRecord(
+        symbol=fill.symbol,
+        trade_id=fill.trade_id,
+        venue_order_id=fill.venue_order_id,
+        client_order_id=fill.client_order_id,
+        intent_id=None,
+        leg=None,
+        strategy="",
+        side=fill.side,
+        position_side=fill.position_side,
+        price=fill.price,
+        quantity=fill.quantity,
+        fee=fill.fee,
+        fee_asset=fill.fee_asset,
+        realized_pnl=fill.realized_pnl,
+        liquidity_side=fill.liquidity_side,
+        event_time_ms=fill.event_time_ms,
+        received_time_ms=now_ms,
+    )
+
+
+def fills_command(desk: Desk, symbol: str) -> FetchFills:
+    """Return the read that certainly covers every fill of this symbol that may be missing.
+
+    With a trade on the symbol it reaches back before its start: a fill that was lost may be older than one that is
+    booked. Without one it goes on after the newest id that an earlier process has booked.
+    """
+    starts = [trade.created_time_ms for trade in desk.book.of_symbol(symbol)]
+    if starts:
+        return FetchFills(symbol, start_time_ms=min(starts) - desk.policy.fills_overlap_ms)
+    booked = desk.book.booked_before(symbol)
+    if booked is not None:
+        return FetchFills(symbol, from_trade_id=booked + 1)
+    return FetchFills(symbol, start_time_ms=desk.first_venue_ms - desk.policy.fills_overlap_ms)

@@ -1,0 +1,70 @@
+"""Effects of one step, collected by symbol and handed out in the one safe order: written, then sent, then told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from core.commands import VenueCommand
+from core.effects import Effect, Notify, Persist, Send
+from core.records import AlertRecord, Record
+from executor.trade import Trade
+
+
+@dataclass(slots=True)
+class _Batch:
+    records: list[Record] = field(default_factory=list)
+    trades: dict[int, Trade] = field(default_factory=dict)
+    commands: list[VenueCommand] = field(default_factory=list)
+    alerts: list[AlertRecord] = field(default_factory=list)
+    durable: bool = False
+    gated: bool = False
+
+
+class Outbox:
+    """Collects what a step wants done. All decisions of a step come before any of its effects, so that the order inside
+    a symbol is always the same: one write of everything that changed, the requests, the alerts."""
+
+    def __init__(self) -> None:
+        self._batches: dict[str, _Batch] = {}
+
+    def _batch(self, symbol: str) -> _Batch:
+        batch = self._batches.get(symbol)
+        if batch is None:
+            batch = self._batches[symbol] = _Batch()
+        return batch
+
+    def write(self, symbol: str, *records: Record, durable: bool = False) -> None:
+        batch = self._batch(symbol)
+        batch.records.extend(records)
+        batch.durable |= durable
+
+    def touch(self, trade: Trade, *, durable: bool = False) -> None:
+        """Write what has changed of `trade` by the end of the step."""
+        batch = self._batch(trade.symbol)
+        batch.trades[trade.intent_id] = trade
+        batch.durable |= durable
+
+    def send(self, symbol: str, command: VenueCommand, *, gated: bool = False) -> None:
+        """Send after this step's write; `gated`: not at all when the write fails (entries)."""
+        batch = self._batch(symbol)
+        batch.commands.append(command)
+        batch.gated |= gated
+
+    def notify(self, symbol: str, alert: AlertRecord) -> None:
+        self._batch(symbol).alerts.append(alert)
+
+    def drain(self, time_ms: int) -> list[Effect]:
+        """Return the effects and forget them; batches keep the order in which their symbols came up."""
+        if not self._batches:
+            return []
+        effects: list[Effect] = []
+        for batch in self._batches.values():
+            records = batch.records
+            for trade in batch.trades.values():
+                records.extend(trade.take_records(time_ms))
+            if records:
+                effects.append(Persist(tuple(records), batch.durable, proceed_on_failure=not batch.gated))
+            effects.extend(Send(command) for command in batch.commands)
+            effects.extend(Notify(alert) for alert in batch.alerts)
+        self._batches.clear()
+        return effects

@@ -1,0 +1,237 @@
+"""Reconciliation: a staged snapshot of the account compared with our book, before any entry and every 30 seconds.
+
+Stage one reads positions, plain and conditional open orders, balances and ledger rows; stage two the fills of every
+symbol that any of them mentions. A read that fails leaves everything unknown: it is tried again, and nothing is taken
+for flat. Quantities are then the audit's business; orders are compared here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from core.commands import (
+    Accepted,
+    CancelOrder,
+    FetchBalances,
+    FetchOpenAlgoOrders,
+    FetchOpenOrders,
+    FetchPositions,
+    VenueCommand,
+    VenueReply,
+)
+from core.enums import Leg, OrderService, Priority, Severity
+from core.ids import ClientOrderId
+from core.orders import AlgoOrderReport, OrderReport, PositionReport
+from core.records import TradeState
+from executor.adoption import adopt_position, track_listed
+from executor.desk import Desk
+from executor.doubt import apply_report
+from executor.halts import ALL
+from executor.income import IncomeBook
+from executor.ledger import fills_command
+from executor.tracked import Phase
+
+Listed = OrderReport | AlgoOrderReport
+
+
+@dataclass(slots=True)
+class Snapshot:
+    """Answers of one reconciliation. `started_ms` (our clock) is when its reads were sent."""
+
+    reason: str
+    started_ms: int
+    outstanding: set[VenueCommand] = field(default_factory=set)
+    positions: tuple[PositionReport, ...] = ()
+    orders: tuple[OrderReport, ...] = ()
+    algo_orders: tuple[AlgoOrderReport, ...] = ()
+    traded: set[str] = field(default_factory=set)
+    fills_asked: bool = False
+
+
+class Reconciler:
+    """Runs one snapshot at a time: when demanded, and periodically."""
+
+    def __init__(self, income: IncomeBook) -> None:
+        self._income = income
+        self._snapshot: Snapshot | None = None
+        self._next_ms = 0
+        self._failures = 0
+        self.completed = 0
+        self.last_success_ms: int | None = None
+
+    def tick(self, desk: Desk) -> None:
+        snapshot = self._snapshot
+        if snapshot is not None:
+            if desk.now_ms - snapshot.started_ms > desk.policy.reconcile_ms_max:
+                self._fail(desk, "answers are missing")
+            return
+        # A demand need not wait for the periodic time, but after a failure for the retry time.
+        is_wanted = desk.wanted_reconcile is not None and not self._failures
+        if is_wanted or desk.now_ms >= self._next_ms:
+            self._begin(desk)
+
+    def _begin(self, desk: Desk) -> None:
+        snapshot = Snapshot(desk.wanted_reconcile or "periodic", desk.now_ms)
+        desk.wanted_reconcile = None
+        commands: tuple[VenueCommand, ...] = (
+            FetchPositions(),
+            FetchOpenOrders(),
+            FetchOpenAlgoOrders(),
+            FetchBalances(),
+            self._income.command(desk),
+        )
+        for command in commands:
+            snapshot.outstanding.add(command)
+            desk.send("", command)
+        self._snapshot = snapshot
+
+    def on_reply(self, desk: Desk, reply: VenueReply, traded: set[str]) -> None:
+        """Note an answer of the running snapshot; `traded` are symbols that its ledger rows mention."""
+        snapshot = self._snapshot
+        if snapshot is None or reply.command not in snapshot.outstanding:
+            return
+        if not isinstance(reply.outcome, Accepted):
+            self._fail(desk, str(reply.outcome))
+            return
+        snapshot.outstanding.discard(reply.command)
+        snapshot.traded |= traded
+        if isinstance(reply.command, FetchPositions):
+            snapshot.positions = reply.payload()
+        elif isinstance(reply.command, FetchOpenOrders):
+            snapshot.orders = reply.payload()
+        elif isinstance(reply.command, FetchOpenAlgoOrders):
+            snapshot.algo_orders = reply.payload()
+        if not snapshot.outstanding:
+            self._next_stage(desk, snapshot)
+
+    def _next_stage(self, desk: Desk, snapshot: Snapshot) -> None:
+        if snapshot.fills_asked:
+            self._finish(desk, snapshot)
+            return
+        snapshot.fills_asked = True
+        for symbol in sorted(_mentioned(desk, snapshot)):
+            command = fills_command(desk, symbol)
+            snapshot.outstanding.add(command)
+            desk.send(symbol, command)
+        if not snapshot.outstanding:
+            self._finish(desk, snapshot)
+
+    def _finish(self, desk: Desk, snapshot: Snapshot) -> None:
+        self._snapshot = None
+        compare_orders(desk, snapshot)
+        suspect_differences(desk)
+        self._failures = 0
+        self.completed += 1
+        self.last_success_ms = desk.now_ms
+        self._next_ms = desk.now_ms + desk.policy.reconcile_every_ms
+        # A demand that came while it ran is about something that it may not have seen.
+        desk.link.reconciled = desk.wanted_reconcile is None
+
+    def _fail(self, desk: Desk, why: str) -> None:
+        snapshot, self._snapshot = self._snapshot, None
+        self._failures += 1
+        self._next_ms = desk.now_ms + desk.policy.reconcile_retry_ms
+        if snapshot is not None and not desk.link.reconciled:
+            desk.wanted_reconcile = desk.wanted_reconcile or snapshot.reason
+        if self._failures == desk.policy.reconcile_failures_max:
+            desk.demand_reconcile("reads fail")
+            desk.alert(
+                f"reconcile-failed:{desk.epoch}:{desk.now_ms}",
+                Severity.WARNING,
+                "Reconciliation fails",
+                f"{self._failures} tries failed, last: {why[:200]}. No entries until one succeeds.",
+            )
+
+
+def _mentioned(desk: Desk, snapshot: Snapshot) -> set[str]:
+    """Symbols whose fills must be read: open here, open there, or traded since according to the ledger."""
+    symbols = {trade.symbol for trade in desk.book.active.values()} | snapshot.traded
+    symbols |= {row.symbol for row in snapshot.positions if row.quantity != 0}
+    return symbols | {key[0] for key in desk.suspects}
+
+
+def suspect_differences(desk: Desk) -> None:
+    """Hand every leg whose quantity differs, and every blocked symbol, to the audit."""
+    for key, fact in desk.positions.facts.items():
+        if fact.quantity != desk.expected(key) or key[0] in desk.foreign_positions:
+            desk.suspect(*key)
+
+
+def compare_orders(desk: Desk, snapshot: Snapshot) -> None:
+    """Bring our orders to what the lists say, cancel left-overs of ours, note foreign ones, doubt missing ones."""
+    listed: dict[str, Listed] = {}
+    foreign: dict[str, str] = {}
+    reports: list[Listed] = [*snapshot.orders, *snapshot.algo_orders]
+    for report in reports:
+        listed[report.client_order_id] = report
+        identity = ClientOrderId.parse(report.client_order_id)
+        if identity is None:
+            foreign[report.symbol] = f"open order {report.client_order_id} that is not ours"
+        elif identity.epoch > desk.epoch:
+            _freeze(desk, report.client_order_id)
+        else:
+            _take_listed(desk, report, identity, snapshot)
+    _note_foreign(desk, foreign)
+    _doubt_missing(desk, listed, snapshot.started_ms)
+
+
+def _take_listed(desk: Desk, report: Listed, identity: ClientOrderId, snapshot: Snapshot) -> None:
+    owner = desk.book.by_client_id(report.client_order_id)
+    if owner is not None:
+        trade, order = owner
+        had_ended = order.has_ended
+        apply_report(desk, trade, order, report)
+        if had_ended and not order.has_ended and trade.intent_id not in desk.book.active:
+            desk.book.revive(trade)
+        return
+    trade_by_intent = desk.book.active.get(identity.intent)
+    if trade_by_intent is not None:
+        track_listed(desk, trade_by_intent, report, identity)
+        return
+    if isinstance(report, AlgoOrderReport) and identity.leg is Leg.STOP:
+        adopted = adopt_position(desk, report, snapshot.positions, snapshot.started_ms)
+        if adopted is not None:
+            return
+    service = OrderService.ALGO if isinstance(report, AlgoOrderReport) else OrderService.PLAIN
+    desk.send(report.symbol, CancelOrder(report.symbol, report.client_order_id, service, Priority.EXIT))
+
+
+def _note_foreign(desk: Desk, foreign: dict[str, str]) -> None:
+    """Foreign orders are left alone; their symbols take no entries while they stand."""
+    for symbol, text in foreign.items():
+        if symbol in desk.config.symbols and symbol not in desk.foreign_orders:
+            desk.alert(
+                f"foreign-order:{symbol}:{desk.days.day}",
+                Severity.WARNING,
+                f"{symbol}: foreign order",
+                f"{text}; it is left alone and the symbol takes no entries while it stands.",
+                symbol=symbol,
+            )
+    desk.foreign_orders = foreign
+
+
+def _freeze(desk: Desk, client_order_id: str) -> None:
+    """An order of a younger epoch than ours: another process trades this account with our database's ids."""
+    desk.halt(ALL, "other_instance", f"order {client_order_id} is of a younger instance", None)
+    desk.alert(
+        f"other-instance:{desk.epoch}",
+        Severity.CRITICAL,
+        "Another instance trades this account",
+        f"Order {client_order_id} carries a younger epoch than ours ({desk.epoch}). No entries: end one of the two.",
+    )
+
+
+def _doubt_missing(desk: Desk, listed: dict[str, Listed], started_ms: int) -> None:
+    """A conditional order that was live before the list was read and is not on it: ask for it by name.
+
+    An open trade's stop is not trusted meanwhile; lists lag sometimes, and so do look-ups, never both for long.
+    """
+    for trade in desk.book.active.values():
+        for order in trade.orders.values():
+            is_candidate = order.service is OrderService.ALGO and order.phase is Phase.LIVE and not order.is_firing
+            is_older = order.confirmed_ms is None or order.confirmed_ms < started_ms
+            if is_candidate and is_older and order.client_order_id not in listed:
+                order.phase, order.not_found = Phase.IN_DOUBT, 0
+                order.detail, order.query_at_ms = "missing from the list of open orders", desk.now_ms
+                if trade.state is not TradeState.CLOSED:
+                    desk.touch(trade)

@@ -1,0 +1,307 @@
+"""The thin asynchronous shell around the core: one event at a time in, effects out, replies back in.
+
+Per symbol the effects keep their order: a durable write is on disk before a request after it leaves, and while one
+symbol waits for its commit the others go on (the writer groups commits that wait together). Requests are started, never
+awaited in the loop, and never abandoned: their answers come back as events.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import structlog
+
+from core.bus import Bus
+from core.clock import Clock
+from core.commands import (
+    CancelOrder,
+    InDoubt,
+    RefusalKind,
+    Refused,
+    SetLeverage,
+    SetMarginType,
+    SetPositionMode,
+    SubmitOrder,
+    VenueCommand,
+    VenueReply,
+)
+from core.effects import Effect, Notify, Persist, Send
+from core.enums import Severity
+from core.errors import PersistenceError
+from core.events import SignalReceived, Tick
+from core.ports import AlertSink, RecordWriter, VenuePort, VenueTime
+from core.records import AlertRecord, CandleRecord, Record
+from core.signal import Signal
+from executor.core import TradingCore
+from executor.inputs import Input, PersistenceFailed, PersistenceRecovered, StopRequested
+from executor.view import CoreView
+
+log = structlog.get_logger(__name__)
+
+TICK_MS = 250
+BATCH_MAX = 256
+"""Events handled before the loop lets other tasks run."""
+
+STOP_WAIT_S = 10.0
+_WRITES = (SubmitOrder, CancelOrder, SetLeverage, SetMarginType, SetPositionMode)
+
+
+@dataclass(slots=True)
+class _Lane:
+    """Effects of one symbol that wait for a commit, in order."""
+
+    batches: deque[list[Effect]] = field(default_factory=deque)
+    task: asyncio.Task[None] | None = None
+
+
+class Executor:
+    """Feeds a `TradingCore` and carries its effects out.
+
+    `offer` is the streams' sink: synchronous, never blocking, unbounded (losing a user event costs more than memory).
+    `run` works until `stop`. `clock_offset_ms` tells the measured offset to the venue's clock, where there is one.
+    """
+
+    def __init__(  # noqa: PLR0917
+        self,
+        core: TradingCore,
+        venue: VenuePort,
+        writer: RecordWriter,
+        alerts: AlertSink,
+        clock: Clock,
+        venue_time: VenueTime,
+        *,
+        signals: Bus[Signal] | None = None,
+        clock_offset_ms: Callable[[], int | None] | None = None,
+        tick_ms: int = TICK_MS,
+    ) -> None:
+        self._core = core
+        self._venue = venue
+        self._writer = writer
+        self._alerts = alerts
+        self._clock = clock
+        self._venue_time = venue_time
+        self._signals = signals
+        self._clock_offset_ms = clock_offset_ms
+        self._tick_ms = tick_ms
+        self._queue: deque[Input] = deque()
+        self._wake = asyncio.Event()
+        self._lanes: dict[str, _Lane] = {}
+        self._requests: set[asyncio.Task[None]] = set()
+        self._writes_under_way = 0
+        self._write_failed = False
+        self._running: list[asyncio.Task[None]] = []
+        self._is_stopped = False
+        self.depth_max = 0
+        self.events_handled = 0
+        self.last_event_ms: int | None = None
+        self.on_sent: Callable[[VenueCommand], None] | None = None
+        """Called just before a request is handed to the venue; for latency measurements."""
+
+    # --- public -------------------------------------------------------------------------------------------------
+
+    def offer(self, event: Input) -> None:
+        """Queue an event; never blocks, never raises, never drops."""
+        self._queue.append(event)
+        depth = len(self._queue)
+        self.depth_max = max(self.depth_max, depth)
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Handle events, ticks and signals until cancelled or stopped. Raises what a broken part raised."""
+        self._running = [
+            asyncio.create_task(self._handle_events(), name="executor-events"),
+            asyncio.create_task(self._tick(), name="executor-tick"),
+        ]
+        if self._signals is not None:
+            self._running.append(asyncio.create_task(self._pump_signals(self._signals), name="executor-signals"))
+        try:
+            await asyncio.gather(*self._running)
+        except asyncio.CancelledError:
+            if not self._is_stopped:
+                raise
+        finally:
+            for task in self._running:
+                task.cancel()
+
+    async def stop(self, wait_s: float = STOP_WAIT_S) -> None:
+        """Take no new entries, wait for requests and writes under way (at most `wait_s`), then end `run`.
+
+        Open positions keep their stops at the venue; a position that is just being protected gets its stop first.
+        """
+        self.offer(StopRequested(self._clock.now_ms()))
+        deadline = self._clock.now_ms() + int(wait_s * 1000)
+        while self._is_busy() and self._clock.now_ms() < deadline:  # noqa: ASYNC110 - several conditions, briefly
+            await asyncio.sleep(0.02)
+        self._is_stopped = True
+        for task in self._running:
+            task.cancel()
+        await asyncio.gather(*self._running, return_exceptions=True)
+
+    def view(self) -> CoreView:
+        return self._core.view()
+
+    def health(self) -> dict[str, int | None]:
+        """Return gauges for the heartbeat: depths now and at most, requests under way, events handled."""
+        return {
+            "queue_depth": len(self._queue),
+            "queue_depth_max": self.depth_max,
+            "requests_under_way": len(self._requests),
+            "lanes_waiting": sum(1 for lane in self._lanes.values() if lane.task is not None),
+            "events_handled": self.events_handled,
+            "last_event_ms": self.last_event_ms,
+        }
+
+    def _is_busy(self) -> bool:
+        waiting = any(lane.task is not None for lane in self._lanes.values())
+        unprotected = any(t.quantity > 0 and t.stop_price is None for t in self._core.view().trades)
+        return bool(self._queue) or self._writes_under_way > 0 or waiting or unprotected
+
+    # --- events in ----------------------------------------------------------------------------------------------
+
+    async def _handle_events(self) -> None:
+        while True:
+            if not self._queue:
+                self._wake.clear()
+                await self._wake.wait()
+            for _ in range(min(len(self._queue), BATCH_MAX)):
+                self._handle(self._queue.popleft())
+            await asyncio.sleep(0)
+
+    def _handle(self, event: Input) -> None:
+        try:
+            effects = self._core.handle(event)
+        except Exception as error:
+            # A defect in one event must not leave positions without their guard: say so loudly and go on.
+            log.exception("the core failed on an event", event=type(event).__name__)
+            self._report_defect(event, error)
+            return
+        self.events_handled += 1
+        self.last_event_ms = event.received_time_ms
+        if effects:
+            self._carry_out(effects)
+
+    def _report_defect(self, event: Input, error: Exception) -> None:
+        name = type(event).__name__
+        self._alerts.emit(
+            AlertRecord(
+                dedupe_key=f"core-defect:{name}:{type(error).__name__}:{self._clock.now_ms() // 3_600_000}",
+                severity=Severity.CRITICAL,
+                title="Internal error while handling an event",
+                text=f"{name}: {type(error).__name__}. Positions keep their stops at the venue; see the log.",
+                created_time_ms=self._clock.now_ms(),
+            )
+        )
+
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(self._tick_ms / 1000)
+            if self._clock_offset_ms is not None:
+                self._core.set_clock_offset(self._clock_offset_ms())
+            self.offer(Tick(self._venue_time.venue_time_ms(), self._clock.now_ms()))
+
+    async def _pump_signals(self, signals: Bus[Signal]) -> None:
+        while True:
+            for signal in await signals.take():
+                self.offer(SignalReceived(signal, signal.event_time_ms, self._clock.now_ms()))
+
+    # --- effects out --------------------------------------------------------------------------------------------
+
+    def _carry_out(self, effects: list[Effect]) -> None:
+        """Split the effects by symbol and hand each part to its lane; a part that waits for nothing is done now."""
+        by_symbol: dict[str, list[Effect]] = {}
+        for effect in effects:
+            by_symbol.setdefault(symbol_of(effect), []).append(effect)
+        for symbol, batch in by_symbol.items():
+            lane = self._lanes.setdefault(symbol, _Lane())
+            needs_commit = any(isinstance(effect, Persist) and effect.durable for effect in batch)
+            if lane.task is None and not needs_commit:
+                for effect in batch:
+                    self._do_now(effect)
+                continue
+            lane.batches.append(batch)
+            if lane.task is None:
+                lane.task = asyncio.create_task(self._drain(lane), name=f"executor-lane-{symbol}")
+
+    async def _drain(self, lane: _Lane) -> None:
+        try:
+            while lane.batches:
+                await self._do_batch(lane.batches.popleft())
+        finally:
+            lane.task = None
+
+    async def _do_batch(self, batch: list[Effect]) -> None:
+        for index, effect in enumerate(batch):
+            if isinstance(effect, Persist) and effect.durable:
+                if not await self._commit(effect, batch[index + 1 :]):
+                    return
+            else:
+                self._do_now(effect)
+
+    async def _commit(self, effect: Persist, rest: list[Effect]) -> bool:
+        """Write durably; False when that failed and the rest of the batch must not happen."""
+        try:
+            await self._writer.commit(effect.records)
+        except PersistenceError as error:
+            goes_on = effect.proceed_on_failure
+            dropped = () if goes_on else tuple(e.command for e in rest if isinstance(e, Send))
+            self._write_failed = True
+            self.offer(PersistenceFailed(effect.records, dropped, str(error), self._clock.now_ms()))
+            for alert in rest if not goes_on else ():
+                if isinstance(alert, Notify):
+                    self._do_now(alert)
+            return goes_on
+        if self._write_failed:
+            self._write_failed = False
+            self.offer(PersistenceRecovered(self._clock.now_ms()))
+        return True
+
+    def _do_now(self, effect: Effect) -> None:
+        if isinstance(effect, Persist):
+            self._writer.submit(effect.records)
+        elif isinstance(effect, Notify):
+            self._alerts.emit(effect.alert)
+        else:
+            task = asyncio.create_task(self._request(effect.command))
+            self._requests.add(task)
+            task.add_done_callback(self._requests.discard)
+
+    async def _request(self, command: VenueCommand) -> None:
+        is_write = isinstance(command, _WRITES)
+        self._writes_under_way += is_write
+        if self.on_sent is not None:
+            self.on_sent(command)
+        try:
+            reply = await self._venue.execute(command)
+        except Exception as error:
+            # The port promises not to raise. If it does, a write may have left: its outcome is unknown.
+            log.exception("the venue port raised", command=type(command).__name__)
+            reply = self._broken_reply(command, is_write=is_write, detail=type(error).__name__)
+        finally:
+            self._writes_under_way -= is_write
+        self.offer(reply)
+
+    def _broken_reply(self, command: VenueCommand, *, is_write: bool, detail: str) -> VenueReply:
+        outcome = InDoubt(detail) if is_write else Refused(RefusalKind.LOCAL, 0, detail)
+        return VenueReply(command, outcome, self._venue_time.venue_time_ms(), self._clock.now_ms())
+
+
+def symbol_of(effect: Effect) -> str:
+    """Return the symbol whose order an effect belongs to; "" for the account as a whole."""
+    if isinstance(effect, Persist):
+        return _symbol_of_record(effect.records[0]) if effect.records else ""
+    if isinstance(effect, Send):
+        command = effect.command
+        symbol = command.approved.order.symbol if isinstance(command, SubmitOrder) else getattr(command, "symbol", None)
+        return symbol or ""
+    return ""
+
+
+def _symbol_of_record(record: Record) -> str:
+    carrier = getattr(record, "signal", None) or getattr(record, "verdict", None) or record
+    if isinstance(record, CandleRecord):
+        carrier = record.candle
+    symbol = getattr(carrier, "symbol", None)
+    return symbol if isinstance(symbol, str) else ""

@@ -1,0 +1,344 @@
+"""One trade: an entry decision, its orders, its fills, and what they add up to. Holds state; decides nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+
+from core.enums import Direction, Leg, PositionSide
+from core.ids import ClientOrderId
+from core.orders import FillReport
+from core.records import (
+    ExitReason,
+    FillRecord,
+    IntentRecord,
+    OrderRecord,
+    PositionRecord,
+    Record,
+    TradeState,
+)
+from core.signal import ExitPlan
+from executor.lifecycle import TERMINAL, TradeEvent, next_state
+from executor.tracked import TrackedOrder
+
+ZERO = Decimal(0)
+
+_SPECIAL_CLIENT_IDS = {
+    "autoclose-": ExitReason.LIQUIDATION,
+    "adl_autoclose": ExitReason.ADL,
+    "settlement_autoclose-": ExitReason.SETTLEMENT,
+    "delivery_autoclose-": ExitReason.SETTLEMENT,
+}
+_REASON_OF_LEG = {Leg.STOP: ExitReason.STOP, Leg.TARGET: ExitReason.TARGET}
+
+
+def venue_exit_reason(client_order_id: str) -> ExitReason | None:
+    """Return why the venue itself closed a position, read from the id of its order; None for ordinary orders."""
+    found = (reason for prefix, reason in _SPECIAL_CLIENT_IDS.items() if client_order_id.startswith(prefix))
+    return next(found, None)
+
+
+@dataclass(slots=True)
+class Timers:
+    """Moments of our steady clock that steering waits for; None: not running."""
+
+    naked_since_ms: int | None = None
+    beyond_since_ms: int | None = None
+    firing_since_ms: int | None = None
+    stop_retry_at_ms: int = 0
+    target_retry_at_ms: int = 0
+    close_retry_at_ms: int = 0
+    confirm_at_ms: int | None = None
+    fills_asked_ms: int | None = None
+
+
+@dataclass(slots=True)
+class Trade:
+    """Everything known of one trade. Quantities are unsigned; `*_time_ms` is venue time, `*_ms` our clock.
+
+    `stop_price` and `target_price` are planned prices; live ones are on the orders. `realized_pnl` is before fees,
+    `fees` positive when paid (quote asset only), `funding` positive when received.
+    """
+
+    intent_id: int
+    epoch: int
+    signal_id: str | None
+    symbol: str
+    strategy: str
+    direction: Direction
+    position_side: PositionSide
+    quantity: Decimal
+    reference_price: Decimal
+    plan: ExitPlan
+    stop_price: Decimal
+    target_price: Decimal | None
+    risk_usd: Decimal
+    client_order_id: str
+    created_time_ms: int
+    quote_asset: str
+    max_holding_ms: int | None = None
+    state: TradeState = TradeState.INTENT
+    evidence: str = ""
+    orders: dict[str, TrackedOrder] = field(default_factory=dict)
+    fills: list[FillRecord] = field(default_factory=list)
+    added: Decimal = ZERO
+    added_cost: Decimal = ZERO
+    exited_elsewhere: Decimal = ZERO
+    exit_booked: Decimal = ZERO
+    exit_cost: Decimal = ZERO
+    realized_pnl: Decimal = ZERO
+    fees: Decimal = ZERO
+    funding: Decimal = ZERO
+    opened_time_ms: int | None = None
+    closed_time_ms: int | None = None
+    first_fill_ms: int | None = None
+    last_fill_ms: int = 0
+    last_fill_time_ms: int = 0
+    updated_time_ms: int = 0
+    exit_requested: ExitReason | None = None
+    exit_reason: ExitReason | None = None
+    flagged: str = ""
+    entry_counted: bool = False
+    target_abandoned: bool = False
+    timers: Timers = field(default_factory=Timers)
+    _written: dict[object, Record] = field(default_factory=dict)
+    _new_fills: list[FillRecord] = field(default_factory=list)
+
+    # --- orders -------------------------------------------------------------------------------------------------
+
+    @property
+    def entry(self) -> TrackedOrder | None:
+        return self.orders.get(self.client_order_id)
+
+    def legs(self, leg: Leg) -> Iterator[TrackedOrder]:
+        return (order for order in self.orders.values() if order.leg is leg)
+
+    def newest(self, leg: Leg) -> TrackedOrder | None:
+        """Return the newest order of a leg, dead or alive."""
+        return max(self.legs(leg), key=lambda order: order.attempt, default=None)
+
+    def standing(self, leg: Leg) -> TrackedOrder | None:
+        """Return the newest order of a leg that lives or may live, or None."""
+        alive = (order for order in self.legs(leg) if not order.has_ended)
+        return max(alive, key=lambda order: order.attempt, default=None)
+
+    def next_id(self, leg: Leg) -> str:
+        """Return a client order id that this leg has never used."""
+        attempts = [order.attempt for order in self.legs(leg)]
+        return str(ClientOrderId(self.epoch, self.intent_id, leg, max(attempts, default=-1) + 1))
+
+    # --- quantities ---------------------------------------------------------------------------------------------
+
+    @property
+    def entered(self) -> Decimal:
+        """Quantity entered: by the entry order (told or booked) and by others who added to the position."""
+        entry = self.entry
+        return (entry.executed if entry is not None else ZERO) + self.added
+
+    @property
+    def exited(self) -> Decimal:
+        return sum((o.executed for o in self.orders.values() if o.leg.is_exit), ZERO) + self.exited_elsewhere
+
+    @property
+    def leaves(self) -> Decimal:
+        """Quantity still open as far as we know; never negative."""
+        return max(ZERO, self.entered - self.exited)
+
+    @property
+    def signed_leaves(self) -> Decimal:
+        return self.leaves * self.direction.sign
+
+    @property
+    def last_change_ms(self) -> int:
+        """Our clock at the newest fill, or at the newest word about the entry: positions read before say nothing."""
+        entry = self.entry
+        return max(self.last_fill_ms, entry.confirmed_ms or 0 if entry is not None else 0)
+
+    @property
+    def lacks_fills(self) -> bool:
+        return any(order.lacks_fills for order in self.orders.values())
+
+    @property
+    def is_over(self) -> bool:
+        return self.state in TERMINAL
+
+    @property
+    def is_clear(self) -> bool:
+        """True when nothing of this trade can act at the venue any more."""
+        return self.is_over and all(order.has_ended for order in self.orders.values())
+
+    @property
+    def entry_price(self) -> Decimal | None:
+        """Average entry price from fills, or as the venue told it; None before any fill."""
+        entry = self.entry
+        booked = (entry.booked if entry is not None else ZERO) + self.added
+        if booked > 0:
+            return ((entry.booked_cost if entry is not None else ZERO) + self.added_cost) / booked
+        return entry.reported_average if entry is not None and entry.reported > 0 else None
+
+    @property
+    def net_pnl(self) -> Decimal:
+        return self.realized_pnl - self.fees + self.funding
+
+    def unrealized_pnl(self, price: Decimal | None) -> Decimal:
+        """Return the open quantity's result at `price`, before fees; 0 when price or entry are unknown."""
+        entry_price = self.entry_price
+        if price is None or entry_price is None:
+            return ZERO
+        return (price - entry_price) * self.signed_leaves
+
+    # --- changes ------------------------------------------------------------------------------------------------
+
+    def advance(self, event: TradeEvent, evidence: str = "") -> None:
+        """Move along the lifecycle table; raises IllegalTransition."""
+        self.state = next_state(self.state, event)
+        if evidence:
+            self.evidence = evidence
+
+    def flag(self, text: str) -> None:
+        if text not in self.flagged:
+            self.flagged = f"{self.flagged}; {text}" if self.flagged else text
+
+    def book(
+        self, fill: FillReport, order: TrackedOrder | None, now_ms: int, *, correction: bool = False
+    ) -> FillRecord:
+        """Add one execution. Without an order it is somebody else's: it adds on the entry side, else it exits.
+
+        The caller has made sure that the trade id is new.
+        """
+        cost = fill.price * fill.quantity
+        is_entry = order.leg is Leg.ENTRY if order is not None else fill.side is self.direction.entry_side
+        if order is not None:
+            order.booked += fill.quantity
+            order.booked_cost += cost
+        elif is_entry:
+            self.added += fill.quantity
+            self.added_cost += cost
+        else:
+            self.exited_elsewhere += fill.quantity
+        if not is_entry:
+            self.exit_booked += fill.quantity
+            self.exit_cost += cost
+            self.exit_reason = self._exit_reason(fill, order, correction)
+        self._sum_up(fill, now_ms)
+        record = self._fill_record(fill, order, now_ms, correction)
+        self.fills.append(record)
+        self._new_fills.append(record)
+        return record
+
+    def _sum_up(self, fill: FillReport, now_ms: int) -> None:
+        self.realized_pnl += fill.realized_pnl
+        if fill.fee_asset == self.quote_asset:
+            self.fees += fill.fee
+        self.last_fill_ms = max(self.last_fill_ms, now_ms)
+        self.last_fill_time_ms = max(self.last_fill_time_ms, fill.event_time_ms)
+        if self.first_fill_ms is None:
+            self.first_fill_ms = now_ms
+        if self.opened_time_ms is None or fill.event_time_ms < self.opened_time_ms:
+            self.opened_time_ms = fill.event_time_ms
+
+    def _exit_reason(self, fill: FillReport, order: TrackedOrder | None, correction: bool) -> ExitReason:
+        if order is not None and order.leg in _REASON_OF_LEG:
+            return _REASON_OF_LEG[order.leg]
+        if order is not None:
+            return self.exit_requested or ExitReason.EXTERNAL
+        if correction:
+            return ExitReason.RECONCILED
+        return venue_exit_reason(fill.client_order_id) or ExitReason.EXTERNAL
+
+    def _fill_record(self, fill: FillReport, order: TrackedOrder | None, now_ms: int, correction: bool) -> FillRecord:
+        return FillRecord(
+            symbol=fill.symbol,
+            trade_id=fill.trade_id,
+            venue_order_id=fill.venue_order_id,
+            client_order_id=order.client_order_id if order is not None else fill.client_order_id,
+            intent_id=self.intent_id,
+            leg=order.leg if order is not None else None,
+            strategy=self.strategy,
+            side=fill.side,
+            position_side=fill.position_side,
+            price=fill.price,
+            quantity=fill.quantity,
+            fee=fill.fee,
+            fee_asset=fill.fee_asset,
+            realized_pnl=fill.realized_pnl,
+            liquidity_side=fill.liquidity_side,
+            event_time_ms=fill.event_time_ms,
+            received_time_ms=now_ms,
+            correction=correction,
+        )
+
+    # --- rows ---------------------------------------------------------------------------------------------------
+
+    def take_records(self, time_ms: int) -> list[Record]:
+        """Return the rows that differ from those taken before: new fills, then intent, position and orders."""
+        records: list[Record] = list(self._new_fills)
+        self._new_fills.clear()
+        candidates: list[IntentRecord | PositionRecord | OrderRecord] = [self.to_intent_record(0)]
+        if self.opened_time_ms is not None:
+            candidates.append(self.to_position_record(0))
+        candidates.extend(order.to_record(0) for order in self.orders.values())
+        for candidate in candidates:
+            key = candidate.client_order_id if isinstance(candidate, OrderRecord) else type(candidate)
+            if self._written.get(key) != candidate:
+                self._written[key] = candidate
+                records.append(replace(candidate, updated_time_ms=time_ms))
+        if records:
+            self.updated_time_ms = time_ms
+        return records
+
+    def forget_written(self) -> None:
+        """Make the next `take_records` return everything again: a write failed, nobody knows what is on disk."""
+        self._written.clear()
+        self._new_fills = list(self.fills)
+
+    def to_intent_record(self, updated_time_ms: int) -> IntentRecord:
+        return IntentRecord(
+            intent_id=self.intent_id,
+            epoch=self.epoch,
+            signal_id=self.signal_id,
+            symbol=self.symbol,
+            strategy=self.strategy,
+            direction=self.direction,
+            position_side=self.position_side,
+            quantity=self.quantity,
+            reference_price=self.reference_price,
+            stop_price=self.stop_price,
+            target_price=self.target_price,
+            risk_usd=self.risk_usd,
+            client_order_id=self.client_order_id,
+            state=self.state,
+            evidence=self.evidence,
+            created_time_ms=self.created_time_ms,
+            updated_time_ms=updated_time_ms,
+            max_holding_ms=self.max_holding_ms,
+        )
+
+    def to_position_record(self, updated_time_ms: int) -> PositionRecord:
+        stop = self.standing(Leg.STOP) or self.newest(Leg.STOP)
+        target = self.standing(Leg.TARGET) or self.newest(Leg.TARGET)
+        return PositionRecord(
+            intent_id=self.intent_id,
+            symbol=self.symbol,
+            strategy=self.strategy,
+            direction=self.direction,
+            state=self.state,
+            quantity=self.leaves,
+            entry_quantity=self.entered,
+            entry_price=self.entry_price,
+            exit_price=self.exit_cost / self.exit_booked if self.exit_booked else None,
+            stop_price=stop.stop_price if stop is not None else None,
+            target_price=target.stop_price if target is not None else None,
+            stop_client_order_id=stop.client_order_id if stop is not None else None,
+            target_client_order_id=target.client_order_id if target is not None else None,
+            risk_usd=self.risk_usd,
+            realized_pnl=self.realized_pnl,
+            fees=self.fees,
+            funding=self.funding,
+            exit_reason=self.exit_reason,
+            opened_time_ms=self.opened_time_ms,
+            closed_time_ms=self.closed_time_ms,
+            updated_time_ms=updated_time_ms,
+            flagged=self.flagged,
+        )

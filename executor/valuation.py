@@ -1,0 +1,76 @@
+"""What is open is worth now: exposure, margin, unrealised result, and the rows that show them."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from core.records import AccountStatRecord, PositionMarkRecord
+from executor.desk import Desk
+from executor.trade import Trade
+
+ZERO = Decimal(0)
+
+
+def _open_quantity(trade: Trade) -> Decimal:
+    """What a trade holds or may still get: an entry that has not ended counts in full."""
+    entry = trade.entry
+    if trade.is_over:
+        return ZERO
+    if entry is not None and not entry.has_ended:
+        return max(trade.quantity - trade.exited, ZERO)
+    return trade.leaves
+
+
+def _notional(desk: Desk, trade: Trade) -> Decimal:
+    price = desk.market.of(trade.symbol).valuation_price or trade.reference_price
+    return _open_quantity(trade) * price
+
+
+def symbol_exposure(desk: Desk, symbol: str) -> Decimal:
+    """Return the absolute notional open or pending on a symbol, both directions added."""
+    return sum((_notional(desk, trade) for trade in desk.book.of_symbol(symbol)), ZERO)
+
+
+def total_exposure(desk: Desk) -> Decimal:
+    """Return the absolute notional open or pending on all symbols."""
+    return sum((_notional(desk, trade) for trade in desk.book.active.values()), ZERO)
+
+
+def revalue(desk: Desk) -> None:
+    """Bring unrealised result, margin in use, equity and its peak up to date."""
+    unrealized = margin = ZERO
+    for trade in desk.book.active.values():
+        if trade.is_over:
+            continue
+        unrealized += trade.unrealized_pnl(desk.market.of(trade.symbol).valuation_price)
+        margin += _notional(desk, trade) / desk.setup_of(trade.symbol).leverage
+    desk.account.value(unrealized, margin)
+
+
+def write_marks(desk: Desk) -> None:
+    """Write the live valuation of every open position."""
+    for trade in desk.book.active.values():
+        price = desk.market.of(trade.symbol).valuation_price
+        if price is not None and trade.leaves > 0:
+            mark = PositionMarkRecord(trade.intent_id, price, trade.unrealized_pnl(price), desk.venue_ms)
+            desk.write(trade.symbol, mark)
+
+
+def write_account_stat(desk: Desk) -> None:
+    """Write the account's valuation; nothing while the wallet is unknown."""
+    account = desk.account
+    equity = account.equity
+    if account.wallet is None or equity is None:
+        return
+    desk.write(
+        "",
+        AccountStatRecord(
+            event_time_ms=desk.venue_ms,
+            wallet_balance=account.wallet,
+            equity=equity,
+            available=account.available,
+            unrealized_pnl=account.unrealized_pnl,
+            open_positions=sum(1 for trade in desk.book.active.values() if trade.leaves > 0),
+            peak_equity=account.peak_equity,
+        ),
+    )
