@@ -49,7 +49,7 @@ from executor.days import DayLedger
 from executor.desk import Desk
 from executor.halts import Halts
 from executor.income import IncomeBook
-from executor.inputs import Input, PersistenceFailed, PersistenceRecovered, StopRequested
+from executor.inputs import Input, PersistenceFailed, PersistenceRecovered, ReconcileRequested, StopRequested
 from executor.marks import Market
 from executor.policy import ExecutionPolicy
 from executor.reconcile import Reconciler
@@ -276,6 +276,9 @@ class TradingCore:
     def _on_stop(self, _event: StopRequested) -> None:
         self._desk.link.stopping = True
 
+    def _on_reconcile_requested(self, event: ReconcileRequested) -> None:
+        self._desk.demand_reconcile(event.reason)
+
     def _on_persistence_failed(self, event: PersistenceFailed) -> None:
         for command in event.commands:
             self._desk.inflight.pop(command, None)
@@ -319,4 +322,5 @@ class TradingCore:
             PersistenceFailed: self._on_persistence_failed,
             PersistenceRecovered: self._on_persistence_recovered,
             StopRequested: self._on_stop,
+            ReconcileRequested: self._on_reconcile_requested,
         }

@@ -33,4 +33,12 @@ class StopRequested:
     received_time_ms: int
 
 
-Input = Event | VenueReply | PersistenceFailed | PersistenceRecovered | StopRequested
+@dataclass(frozen=True, slots=True)
+class ReconcileRequested:
+    """Somebody needs books that agree with the venue: no entries until a comparison from now on has succeeded."""
+
+    reason: str
+    received_time_ms: int
+
+
+Input = Event | VenueReply | PersistenceFailed | PersistenceRecovered | StopRequested | ReconcileRequested

@@ -36,7 +36,7 @@ from core.ports import AlertSink, RecordWriter, VenuePort, VenueTime
 from core.records import AlertRecord, CandleRecord, Record
 from core.signal import Signal
 from executor.core import TradingCore
-from executor.inputs import Input, PersistenceFailed, PersistenceRecovered, StopRequested
+from executor.inputs import Input, PersistenceFailed, PersistenceRecovered, ReconcileRequested, StopRequested
 from executor.view import CoreView
 
 log = structlog.get_logger(__name__)
@@ -46,6 +46,7 @@ BATCH_MAX = 256
 """Events handled before the loop lets other tasks run."""
 
 STOP_WAIT_S = 10.0
+RECONCILE_WAIT_S = 20.0
 _WRITES = (SubmitOrder, CancelOrder, SetLeverage, SetMarginType, SetPositionMode)
 
 
@@ -139,6 +140,21 @@ class Executor:
         for task in self._running:
             task.cancel()
         await asyncio.gather(*self._running, return_exceptions=True)
+
+    def stop_entries(self) -> None:
+        """Take no new entries from now on; everything else goes on until `stop`."""
+        self.offer(StopRequested(self._clock.now_ms()))
+
+    async def reconcile(self, reason: str, wait_s: float = RECONCILE_WAIT_S) -> bool:
+        """Compare our books with the venue's now; returns whether that succeeded within `wait_s`."""
+        self.offer(ReconcileRequested(reason, self._clock.now_ms()))
+        deadline = self._clock.now_ms() + int(wait_s * 1000)
+        await asyncio.sleep(0.02)  # until the request has been handled, the books still count as agreed
+        while self._queue or not self._core.view().is_reconciled:
+            if self._clock.now_ms() >= deadline:
+                return False
+            await asyncio.sleep(0.05)
+        return True
 
     def view(self) -> CoreView:
         return self._core.view()
