@@ -11,9 +11,11 @@ from decimal import Decimal
 
 import numpy as np
 
-from simulator.market.noise import bits_of
+from simulator.market.noise import bits_of, uniform_at
 
 RENEWAL_MS = 10_000
+_FEW = 8
+"""Up to so many levels plain arithmetic is quicker than arrays."""
 Level = tuple[Decimal, Decimal]
 
 
@@ -33,11 +35,24 @@ def side_levels(
     """
     if direction < 0:
         count = min(count, best_tick)
+    side_key = key + (direction > 0)
+    if count <= _FEW:
+        ticks_few = [best_tick + direction * number for number in range(count)]
+        return ticks_few, [
+            _quantity(side_key, tick, number, level_steps, now_ms) for number, tick in enumerate(ticks_few)
+        ]
     distance = np.arange(count, dtype=np.int64)
     ticks = best_tick + direction * distance
     renewal = (now_ms + ticks * 7919 % RENEWAL_MS) // RENEWAL_MS
-    drawn = bits_of(key + (direction > 0), ticks * 1_000_003 + renewal) >> np.uint64(11)
+    drawn = bits_of(side_key, ticks * 1_000_003 + renewal) >> np.uint64(11)
     part = drawn.astype(np.float64) / 2.0**53
     growth = np.minimum(1.0 + distance * 0.06, 4.0)
     quantity = np.maximum(1, np.rint(level_steps * growth * (0.3 + 1.4 * part))).astype(np.int64)
     return ticks.tolist(), quantity.tolist()
+
+
+def _quantity(key: int, tick: int, distance: int, level_steps: float, now_ms: int) -> int:
+    """Return the quantity of one level: the same as in the arrays of `side_levels`."""
+    renewal = (now_ms + tick * 7919 % RENEWAL_MS) // RENEWAL_MS
+    growth = min(1.0 + distance * 0.06, 4.0)
+    return max(1, round(level_steps * growth * (0.3 + 1.4 * uniform_at(key, tick * 1_000_003 + renewal))))

@@ -6,7 +6,7 @@ Integers make every sum exact and fast; they become Decimals only when a value l
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Protocol
 
@@ -17,6 +17,8 @@ from simulator.market.noise import FloatArray, IntArray
 
 MINUTE_MS = 60_000
 TRADES_MIN, TRADES_MAX = 8, 16
+Row = tuple[int, ...]
+"""One candle: the values of `Columns`, in the order of its fields."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,17 +65,21 @@ class Columns:
     def __len__(self) -> int:
         return len(self.minute)
 
+    def rows(self) -> list[Row]:
+        """Return the candles one by one, as plain integers."""
+        return list(zip(*(getattr(self, name).tolist() for name in Columns.__slots__), strict=True))
+
     def between(self, start_minute: int, end_minute: int) -> Columns:
         """Return the candles whose minute lies in [start, end), as views."""
         first, last = np.searchsorted(self.minute, (start_minute, end_minute))
-        return Columns(*(getattr(self, field.name)[first:last] for field in fields(self)))
+        return Columns(*(getattr(self, name)[first:last] for name in Columns.__slots__))
 
 
 def join(parts: list[Columns]) -> Columns:
     """Return the blocks one after another."""
     if len(parts) == 1:
         return parts[0]
-    return Columns(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(Columns)))
+    return Columns(*(np.concatenate([getattr(part, name) for part in parts]) for name in Columns.__slots__))
 
 
 class CandleSource(Protocol):

@@ -5,12 +5,13 @@ Intervals up to `1d` and `3d` are aligned to the UTC epoch, `1w` to Monday, `1M`
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 
 import numpy as np
 
 from core.candle import DAY_MS, INTERVAL_MS
-from simulator.market.columns import MINUTE_MS, Columns
+from simulator.market.columns import MINUTE_MS, Columns, Row
 from simulator.market.noise import IntArray
 
 WEEK_MS = 7 * DAY_MS
@@ -84,3 +85,23 @@ def aggregate(columns: Columns, interval: str) -> Columns:
         first_trade=columns.first_trade[first],
         first_part=columns.first_part[first],
     )
+
+
+def merge(row: Row | None, later: Iterable[Row]) -> Row | None:
+    """Return one candle out of `row` and those after it; None if there are none. Rows without trades bring no ids."""
+    for after in later:
+        if row is None:
+            row = after
+            continue
+        first = row if row[7] else after
+        row = (
+            row[0],
+            row[1],
+            max(row[2], after[2]),
+            min(row[3], after[3]),
+            after[4],
+            *(one + other for one, other in zip(row[5:11], after[5:11], strict=True)),
+            first[11],
+            first[12],
+        )
+    return row

@@ -19,16 +19,13 @@ from simulator.market.catalog import SymbolSpec
 from simulator.market.columns import MINUTE_MS, CandleSource, Columns, join
 from simulator.market.generator import GeneratedSource
 from simulator.market.model import FundingPoint, KlineClosed, KlineView, MarketEvent, MarketTrade
-from simulator.market.noise import normals
 from simulator.market.path import first_time_ms
 from simulator.market.recorded import Recording
-from simulator.market.tape import EIGHT, Tape
+from simulator.market.tape import EIGHT, HOUR_MS, Tape
 
 __all__ = ["FundingPoint", "KlineClosed", "KlineView", "Market", "MarketEvent", "MarketTrade"]
 
-HOUR_MS = 3_600_000
 AGG_TRADES_WINDOW_MINUTES = 1440
-_BASE_RATE, _RATE_SPREAD = 0.0001, 0.00008
 
 
 class Market:
@@ -36,6 +33,7 @@ class Market:
 
     `specs` lists the contracts in symbol order, `start_ms` is the first instant that can be played (history lies
     before it), `end_ms` the instant after which there is no market (None: it never ends), `now_ms` the market time.
+    A start outside the source raises ConfigurationError.
     """
 
     def __init__(self, source: CandleSource, *, seed: int, start_ms: int, end_ms: int | None = None) -> None:
@@ -47,6 +45,10 @@ class Market:
         random = Random(0)  # seeded anew for every candle
         self._tapes = [Tape(spec, source, seed, order, random) for order, spec in enumerate(self.specs.values())]
         self._by_symbol = {tape.symbol: tape for tape in self._tapes}
+        first = min(source.span(symbol)[0] for symbol in self.specs) * MINUTE_MS
+        if start_ms < first or (end_ms is not None and start_ms >= end_ms):
+            until = "" if end_ms is None else f" to {end_ms - 1}"
+            raise ConfigurationError(f"start {start_ms} lies outside the market; allowed: {first}{until}")
         self._queue: list[tuple[int, int]] = []
         self._minute = 0
         self._closing: list[KlineClosed] = []
@@ -60,16 +62,8 @@ class Market:
 
     @classmethod
     def recorded(cls, recording: Recording, *, seed: int, start_ms: int | None = None) -> Market:
-        """Return a market that plays `recording` from `start_ms` (by default where the recording suggests) to its end.
-
-        Raises ConfigurationError for a start outside the recording.
-        """
+        """Return a market that plays `recording` to its end, from `start_ms` or from where it suggests."""
         start_ms = recording.start_ms if start_ms is None else start_ms
-        first = min(recording.span(symbol)[0] for symbol in recording.specs) * MINUTE_MS
-        if not first <= start_ms < recording.end_ms:
-            raise ConfigurationError(
-                f"start {start_ms} lies outside the recorded market; allowed: {first} to {recording.end_ms - 1}"
-            )
         return cls(recording, seed=seed, start_ms=start_ms, end_ms=recording.end_ms)
 
     # -- time ---------------------------------------------------------------------------------------------------
@@ -209,11 +203,7 @@ class Market:
 
     def funding_rate_at(self, symbol: str, funding_ms: int) -> Decimal:
         """Return the rate of the payment at `funding_ms` (a funding time of the symbol)."""
-        tape = self._by_symbol[symbol]
-        drawn = float(normals(tape.book_key + 2, funding_ms // HOUR_MS, 1)[0])
-        cap = tape.spec.funding_rate_cap
-        rate = Decimal(_BASE_RATE + _RATE_SPREAD * drawn).quantize(EIGHT, rounding=ROUND_HALF_EVEN)
-        return max(-cap, min(cap, rate))
+        return self._by_symbol[symbol].funding_rate(funding_ms)
 
     def funding_history(
         self, symbol: str, start_ms: int | None = None, end_ms: int | None = None, limit: int = 100
@@ -239,8 +229,10 @@ class Market:
     # -- candles and trades -------------------------------------------------------------------------------------
 
     def forming(self, symbol: str, interval: str) -> KlineView:
-        """Return the candle that is forming now; where the source has none for this moment, the last one there is."""
-        return self.klines(symbol, interval, None, None, 1)[-1]
+        """Return the candle that is forming now; flat at the last price while it has no trade."""
+        tape = self._by_symbol[symbol]
+        row = tape.forming_row() if interval == "1m" else tape.forming_wide(interval)
+        return tape.view(row, intervals.next_open_time(interval, self.now_ms), False)
 
     def klines(
         self, symbol: str, interval: str, start_ms: int | None, end_ms: int | None, limit: int
@@ -267,9 +259,8 @@ class Market:
             return []
         end = intervals.next_open_time(interval, last_open)
         columns = intervals.aggregate(self._minutes(tape, start_ms // MINUTE_MS, end // MINUTE_MS), interval)
-        rows = list(zip(*(values.tolist() for values in _arrays(columns)), strict=True))[:limit]
         views = []
-        for row in rows:
+        for row in columns.rows()[:limit]:
             end = intervals.next_open_time(interval, row[0] * MINUTE_MS)
             views.append(tape.view(row, end, end <= self.now_ms))
         return views
@@ -277,9 +268,9 @@ class Market:
     def _minutes(self, tape: Tape, start: int, end: int) -> Columns:
         """Return the one-minute candles in [start, end), the current one as far as it has been played."""
         closed = self._source.columns(tape.symbol, start, min(end, self._minute))
-        row = tape.forming_columns() if end > self._minute >= start else None
-        if row is None:
+        if tape.bar is None or not end > self._minute >= start:
             return closed
+        row = tape.forming_row()
         if row[11] < 0 and len(closed):  # no trade yet: ids run on, so that sums over a larger candle keep its first
             row = (*row[:11], int(closed.first_trade[-1] + closed.count[-1]), row[12])
         return join([closed, Columns(*(np.array([value], dtype=np.int64) for value in row))])
@@ -302,8 +293,8 @@ class Market:
             skipped = int(np.searchsorted(columns.first_part, from_id, side="right")) - 1
             columns = columns.between(int(columns.minute[max(skipped, 0)]), self._minute + 1)
         found: list[MarketTrade] = []
-        for row in zip(*_arrays(columns), strict=True):
-            for trade in self._trades_of(tape, int(row[0]), until):
+        for minute in columns.minute.tolist():
+            for trade in self._trades_of(tape, minute, until):
                 if (from_id is None or trade.agg_id >= from_id) and (start_ms is None or trade.time_ms >= start_ms):
                     found.append(trade)
             if len(found) >= limit:
@@ -325,7 +316,3 @@ class Market:
             return []
         made = (tape.trades or [])[: tape.played] if minute == self._minute else tape.prints_of(bar)
         return [tape.trade(bar, index, one) for index, one in enumerate(made) if one.time_ms <= until_ms]
-
-
-def _arrays(columns: Columns) -> tuple[np.ndarray[tuple[int], np.dtype[np.int64]], ...]:
-    return tuple(getattr(columns, name) for name in Columns.__slots__)

@@ -85,9 +85,9 @@ def smooth(key: int, start: int, count: int, scale: int) -> FloatArray:
     first_knot = start // scale
     last_knot = (start + count - 1) // scale + 1
     knots = normals(key, first_knot, last_knot - first_knot + 1)
-    position = (np.arange(count, dtype=np.float64) + (start - first_knot * scale)) / scale
-    left = position.astype(np.int64)
-    part = position - left
+    position = np.arange(start - first_knot * scale, start - first_knot * scale + count, dtype=np.int64)
+    left = position // scale
+    part = position % scale / scale
     weight = part * part * (3.0 - 2.0 * part)
     result: FloatArray = knots[left] * (1.0 - weight) + knots[left + 1] * weight
     return result

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
 from decimal import ROUND_HALF_EVEN, Decimal
 from random import Random
 
 from simulator.market.catalog import SymbolSpec
-from simulator.market.columns import MINUTE_MS, CandleSource, Columns
+from simulator.market.columns import MINUTE_MS, CandleSource, Columns, Row
+from simulator.market.intervals import aggregate, merge, open_time
 from simulator.market.model import KlineView, MarketTrade
-from simulator.market.noise import key_of
+from simulator.market.noise import key_of, normals
 from simulator.market.path import Bar, Print, prints
 
 CHUNK_MINUTES = 60
 EIGHT = Decimal("0.00000001")
-_FIELDS = tuple(field.name for field in fields(Columns))
+HOUR_MS = 3_600_000
+_BASE_RATE, _RATE_SPREAD = 0.0001, 0.00008
 
 
 class Tape:
@@ -25,12 +26,15 @@ class Tape:
         "_chunk_end",
         "_chunk_start",
         "_random",
+        "_rate",
         "_source",
+        "_wide",
         "bar",
         "book_key",
         "grid",
         "key",
         "level_steps",
+        "minute",
         "order",
         "played",
         "price_count",
@@ -52,6 +56,9 @@ class Tape:
         self.book_key = key_of(seed, spec.symbol, "book")
         self.level_steps = float(spec.level_quantity / self.step)
         self._source, self._random = source, random
+        self._wide: dict[str, tuple[int, int, Row | None]] = {}
+        self._rate = (-1, Decimal(0))
+        self.minute = 0
         self._chunk: dict[int, Bar] = {}
         self._chunk_start = self._chunk_end = 0
         self.bar: Bar | None = None
@@ -64,7 +71,8 @@ class Tape:
     def bar_at(self, minute: int) -> Bar | None:
         """Return the candle of `minute`, or None where the source has none."""
         if not self._chunk_start <= minute < self._chunk_end:
-            self._chunk_start = minute - minute % CHUNK_MINUTES
+            # Staggered by symbol, so that not all symbols fetch their next candles in the same minute.
+            self._chunk_start = minute - (minute + 7 * self.order) % CHUNK_MINUTES
             self._chunk_end = self._chunk_start + CHUNK_MINUTES
             columns = self._source.columns(self.symbol, self._chunk_start, self._chunk_end)
             self._chunk = {bar.minute: bar for bar in self.bars(columns)}
@@ -72,7 +80,7 @@ class Tape:
 
     def bars(self, columns: Columns) -> list[Bar]:
         """Return the rows of `columns` with quote volumes in ticks x steps (-1 where they lie off that grid)."""
-        rows = [Bar(*row) for row in zip(*(getattr(columns, name).tolist() for name in _FIELDS), strict=True)]
+        rows = [Bar(*row) for row in columns.rows()]
         cell = self.grid.quote_per_cell
         if cell == 1:
             return rows
@@ -96,6 +104,7 @@ class Tape:
         """Begin `minute`: return its candle, or None where there is none."""
         if self.bar is not None:
             self.tick_now = self.bar.close
+        self.minute = minute
         self.bar = self.bar_at(minute)
         self.trades = None
         self.played = 0
@@ -136,18 +145,22 @@ class Tape:
         """Return the mean price of this minute's trades so far, the price that it began with included."""
         return (self.price_sum * self.tick / self.price_count).quantize(EIGHT, rounding=ROUND_HALF_EVEN)
 
-    def forming_columns(self) -> tuple[int, ...] | None:
-        """Return the forming minute as the values of a `Columns` row; None where the source has no candle now.
+    def funding_rate(self, funding_ms: int) -> Decimal:
+        """Return the rate paid at the funding time `funding_ms`: noise around one basis point, within the cap."""
+        if self._rate[0] != funding_ms:
+            drawn = float(normals(self.book_key + 2, funding_ms // HOUR_MS, 1)[0])
+            cap = self.spec.funding_rate_cap
+            rate = Decimal(_BASE_RATE + _RATE_SPREAD * drawn).quantize(EIGHT, rounding=ROUND_HALF_EVEN)
+            self._rate = (funding_ms, max(-cap, min(cap, rate)))
+        return self._rate[1]
 
-        Before the first trade it is flat at the last price with ids of -1.
-        """
+    def forming_row(self) -> Row:
+        """Return the forming minute as a row; flat at the last price without any trade yet."""
         bar = self.bar
-        if bar is None:
-            return None
         done = (self.trades or [])[: self.played]
-        if not done:
+        if bar is None or not done:
             flat = self.tick_now
-            return (bar.minute, flat, flat, flat, flat, 0, 0, 0, 0, 0, 0, -1, -1)
+            return (self.minute, flat, flat, flat, flat, 0, 0, 0, 0, 0, 0, -1, -1)
         prices = [made.price for made in done]
         cell = self.grid.quote_per_cell
         bought = [made for made in done if made.taker_buys]
@@ -167,7 +180,22 @@ class Tape:
             bar.first_part,
         )
 
-    def view(self, row: tuple[int, ...], next_open_ms: int, closed: bool) -> KlineView:
+    def forming_wide(self, interval: str) -> Row:
+        """Return the forming candle of a larger interval: its closed minutes, summed once, and the forming one."""
+        opened = open_time(interval, self.minute * MINUTE_MS) // MINUTE_MS
+        kept = self._wide.get(interval)
+        if kept is None or kept[0] != opened:
+            kept = (opened, opened, None)
+        _, until, row = kept
+        if until < self.minute:
+            summed = aggregate(self._source.columns(self.symbol, until, self.minute), interval)
+            row = merge(row, [tuple(values) for values in summed.rows()])
+            self._wide[interval] = (opened, self.minute, row)
+        merged = merge(row, [self.forming_row()])
+        assert merged is not None
+        return (opened, *merged[1:])
+
+    def view(self, row: Row, next_open_ms: int, closed: bool) -> KlineView:
         """Return a row of `Columns` values (quote volumes in the grid's quote unit) as the venue shows it."""
         minute, open_, high, low, close, volume, quote, count, taker, taker_quote, _, first, _ = row
         tick, step, unit = self.tick, self.step, self.grid.quote_unit
@@ -193,10 +221,7 @@ class Tape:
         bar = self.bar
         if bar is None:
             return None
-        row = self._source.columns(self.symbol, bar.minute, bar.minute + 1) if bar.quote < 0 else None
-        if row is not None:
-            bar = bar._replace(quote=int(row.quote[0]), taker_quote=int(row.taker_quote[0]))
-        elif self.grid.quote_per_cell != 1:
-            cell = self.grid.quote_per_cell
-            bar = bar._replace(quote=bar.quote * cell, taker_quote=bar.taker_quote * cell)
-        return self.view(bar, (bar.minute + 1) * MINUTE_MS, True)
+        row: Row = bar
+        if self.grid.quote_per_cell != 1:  # the bar's quote volumes are rounded to the trading grid
+            row = self._source.columns(self.symbol, bar.minute, bar.minute + 1).rows()[0]
+        return self.view(row, (bar.minute + 1) * MINUTE_MS, True)
