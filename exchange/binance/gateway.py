@@ -33,6 +33,7 @@ from exchange.binance.sdk import quiet_sdk_loggers, require_proved_sdk
 from exchange.binance.settings import VenueSettings
 from exchange.binance.timesync import GatewayTime, JumpWatch, TimeSample, VenueClock, best_offset_ms
 from exchange.binance.wire import WireError, as_row, decode_json, integer, text
+from utils.redaction import register_secret
 
 _LOG = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -181,6 +182,8 @@ class BinanceGateway:
             return tuple(mapping.candles(symbol, interval, body))
 
         rows = await self._walk(pages, lambda call: self._read(call, decode))
+        if rows:
+            self.venue_time.observe(rows[-1].open_time_ms)  # a candle is there only once its interval has begun
         closed = [candle for candle in rows if candle.close_time_ms < self.venue_time_ms()]
         return closed[-limit:] if start_time_ms is None else closed[:limit]
 
@@ -189,7 +192,9 @@ class BinanceGateway:
 
         The venue answers a repeated request with the same key while it lives, so this is also the way to keep it.
         """
-        return await self._read(LISTEN_KEY, lambda body: text(as_row(body), "listenKey"))
+        key = await self._read(LISTEN_KEY, lambda body: text(as_row(body), "listenKey"))
+        register_secret(key)  # whoever holds it can read the account's events
+        return key
 
     # -- figures ------------------------------------------------------------------------------------------------------
 
