@@ -9,25 +9,29 @@ from strategies.base import CandleColumns
 
 
 class Aggregator:
-    """Turns closed 1m candles of one symbol, in order, into closed candles of a longer interval.
+    """Turns closed candles of one symbol, in order, into closed candles of a longer interval; usually from 1m.
 
     A candle that it joined in the middle of is left out. Where the venue itself has a hole at the end of a candle, it
     is closed by the first 1m candle after it.
     """
 
-    __slots__ = ("_interval", "_length_ms", "_minutes", "_start_ms")
+    __slots__ = ("_interval", "_joined_ms", "_length_ms", "_minutes", "_start_ms")
 
     def __init__(self, interval: str) -> None:
         self._interval = interval
         self._length_ms = INTERVAL_MS[interval]
         self._minutes: list[ClosedCandle] = []
         self._start_ms: int | None = None
+        self._joined_ms: int | None = None
 
     def add(self, minute: ClosedCandle) -> list[ClosedCandle]:
         """Take the next 1m candle and return what it closes: nothing, one candle, or two after a hole."""
         closed: list[ClosedCandle] = []
         start = minute.open_time_ms - minute.open_time_ms % self._length_ms
         if self._start_ms is None and start != minute.open_time_ms:
+            self._joined_ms = start
+        if start == self._joined_ms:
+            self._start_ms = start
             return closed
         if self._minutes and start != self._start_ms:
             closed.append(self._close())

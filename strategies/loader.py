@@ -107,6 +107,10 @@ class StrategyBook:
             needed = needed.joined(strategy.history(strategy.indicators()))
         return needed
 
+    def history_start(self, symbol: str, interval: str, open_time_ms: int) -> int:
+        """Return the open time of the oldest candle needed to decide on the one that opens at `open_time_ms`."""
+        return self.history(symbol, interval).start_before(open_time_ms, interval)
+
     def limits(self, limits: SymbolLimits) -> SymbolLimits:
         """Return a symbol's limits with the volatility halt that its strategies ask for, the strictest of them.
 

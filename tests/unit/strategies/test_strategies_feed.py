@@ -154,6 +154,16 @@ async def test_only_the_newest_of_the_candles_that_waited_is_live() -> None:
     assert bench.heard.minutes(Phase.BACKFILL) == [NOW + 1, NOW + 2, NOW + 3, NOW + 4]
 
 
+async def test_candles_that_waited_and_are_not_the_newest_are_late() -> None:
+    bench = Bench()
+    await bench.feed.warm_up()
+    bench.source.hidden = {START + (NOW + 3) * MINUTE}  # not in the history yet: known from the stream alone
+    async with bench.running():
+        await bench.stream(NOW, NOW + 3, NOW + 4)
+    assert bench.heard.minutes(Phase.BACKFILL) == [NOW + 1, NOW + 2, NOW + 3]
+    assert bench.heard.minutes(Phase.LIVE) == [NOW, NOW + 4]
+
+
 async def test_duplicate_and_old_candles_are_dropped() -> None:
     bench = Bench()
     await bench.feed.warm_up()
@@ -249,6 +259,14 @@ async def test_longer_intervals_come_from_history_then_from_the_minutes() -> Non
     assert bench.heard.minutes(Phase.LIVE, "15m") == [NOW, NOW + 15]
     ends = [(i, m) for _, i, m, p in bench.heard.items if p is Phase.LIVE][-4:]
     assert ends == [("1m", NOW + 29), ("5m", NOW + 25), ("15m", NOW + 15), ("1m", NOW + 30)]
+
+
+async def test_warm_up_reaches_back_to_the_start_of_every_forming_candle() -> None:
+    bench = Bench({"BTCUSDT": ("1m", "15m")}, candles=[*MARKET, *longer("15m", 15)], needed=2)
+    bench.source.now = START + (NOW + 10) * MINUTE
+    await bench.feed.warm_up()
+    await bench.stream(*range(NOW + 10, NOW + 15))
+    assert bench.heard.minutes(Phase.LIVE, "15m") == [NOW]
 
 
 async def test_unknown_symbols_and_other_intervals_of_the_stream_are_ignored() -> None:

@@ -274,6 +274,23 @@ def test_texts_of_an_unknown_strategy_are_empty(root) -> None:
     assert book(root).texts("fade")["off_mean"] == "at the mean"
 
 
+def test_example_of_the_readme_loads_and_explains_itself(tmp_path) -> None:
+    readme = (SHIPPED / "README.md").read_text()
+    code = re.search(r"```python\n(.*?)```", readme, re.DOTALL)
+    assert code is not None
+    (tmp_path / "quiet_breakout").mkdir()
+    (tmp_path / "quiet_breakout/strategy.py").write_text(code[1])
+    (tmp_path / "quiet_breakout/default.yaml").write_text("enabled: true\n")
+    example = StrategyBook(tmp_path, ["BTCUSDT"])
+    assert [active.name for active in example.on("BTCUSDT")] == ["quiet_breakout"]
+    assert example.texts("quiet_breakout").keys() == {"quiet", "breakout", "signal"}
+
+
+def test_history_start_covers_the_slowest_indicator_of_the_symbol(root) -> None:
+    assert book(root).history_start("BTCUSDT", "1m", 60_000 * 100) == 60_000 * (100 - 19)
+    assert book(root).history_start("ETHUSDT", "1m", 60_000 * 100) == 60_000 * (100 - 9)
+
+
 REGISTRY = [
     ("raise OSError('no such thing')", "cannot be imported: OSError: no such thing"),
     ("x = 1", "must define exactly one Strategy class .found none."),
