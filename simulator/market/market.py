@@ -42,8 +42,8 @@ class Market:
         self.end_ms = end_ms
         self.now_ms = start_ms
         self._source, self._seed = source, seed
-        random = Random(0)  # seeded anew for every candle
-        self._tapes = [Tape(spec, source, seed, order, random) for order, spec in enumerate(self.specs.values())]
+        rng = Random(0)  # seeded anew for every candle
+        self._tapes = [Tape(spec, source, seed, order, rng) for order, spec in enumerate(self.specs.values())]
         self._by_symbol = {tape.symbol: tape for tape in self._tapes}
         first = min(source.span(symbol)[0] for symbol in self.specs) * MINUTE_MS
         if start_ms < first or (end_ms is not None and start_ms >= end_ms):

@@ -63,16 +63,16 @@ def first_time_ms(key: int, bar: Bar) -> int:
     return bar.minute * MINUTE_MS + int(uniform_at(key, bar.minute) * MINUTE_MS / bar.parts)
 
 
-def prints(key: int, bar: Bar, random: Random) -> list[Print]:
+def prints(key: int, bar: Bar, rng: Random) -> list[Print]:
     """Return the trades of `bar` in time order, `bar.parts` of them; a pure function of (key, bar).
 
-    `random` is only a tool to reuse: it is seeded anew from the key and the minute.
+    `rng` is only a tool to reuse: it is seeded anew from the key and the minute.
     """
     if not bar.parts:
         return []
-    random.seed(bits_at(key + 1, bar.minute))
-    draw = random.random
-    trades = _exact(bar, random) or _scattered(bar, random)
+    rng.seed(bits_at(key + 1, bar.minute))
+    draw = rng.random
+    trades = _exact(bar, rng) or _scattered(bar, rng)
     slot = MINUTE_MS / bar.parts
     start = bar.minute * MINUTE_MS
     time_ms = first_time_ms(key, bar)
@@ -101,7 +101,7 @@ def _waypoints(bar: Bar) -> list[int]:
     return points
 
 
-def _walk(points: list[int], count: int, random: Random) -> list[int]:
+def _walk(points: list[int], count: int, rng: Random) -> list[int]:
     """Return `count` prices through all `points`, in order, never beyond the end points of a leg."""
     extra = count - len(points)
     if len(points) == 1:
@@ -114,7 +114,7 @@ def _walk(points: list[int], count: int, random: Random) -> list[int]:
         passed += length
         share = extra * passed // total - used
         used += share
-        steps = sorted([random.random() for _ in range(share)])
+        steps = sorted([rng.random() for _ in range(share)])
         prices.extend([before + int((after - before) * step + 0.5) for step in steps])
         prices.append(after)
     return prices
@@ -130,27 +130,27 @@ class _Split:
     balancing: list[Trade]
 
 
-def _exact(bar: Bar, random: Random) -> list[Trade] | None:
+def _exact(bar: Bar, rng: Random) -> list[Trade] | None:
     """Return (price, quantity, taker buys) with all four volumes exact, or None where that is not possible."""
     bought, sold = bar.taker_volume, bar.volume - bar.taker_volume
     points = _waypoints(bar)
     fixed = bar.parts - BALANCERS * ((bought > 0) + (sold > 0))
     if bar.quote < 0 or fixed < len(points):
         return None
-    prices = _walk(points, fixed, random)
-    for sides in (_sides(bar, prices, random), _nearer_sides(bar, prices)):
+    prices = _walk(points, fixed, rng)
+    for sides in (_sides(bar, prices, rng), _nearer_sides(bar, prices)):
         split = _Split(prices, sides, [0] * fixed, [])
-        if _fill(bar, split, True, random.random) and _fill(bar, split, False, random.random):
+        if _fill(bar, split, True, rng.random) and _fill(bar, split, False, rng.random):
             trades = list(zip(prices, split.quantities, sides, strict=True))
             for trade in split.balancing:
-                _insert(trades, trade, random)
+                _insert(trades, trade, rng)
             return trades
     return None
 
 
-def _sides(bar: Bar, prices: list[int], random: Random) -> list[bool]:
+def _sides(bar: Bar, prices: list[int], rng: Random) -> list[bool]:
     """Return who takes each fixed trade: mostly the buyer when the price rises, the seller when it falls."""
-    draw, before = random.random, bar.open
+    draw, before = rng.random, bar.open
     sides = []
     for price in prices:
         sides.append(draw() < (0.8 if price > before else 0.2 if price < before else 0.5))
@@ -203,14 +203,14 @@ def _halves(price: int, quantity: int) -> tuple[tuple[int, int], tuple[int, int]
     return (price, quantity // 2), (price, quantity - quantity // 2)
 
 
-def _insert(trades: list[Trade], trade: Trade, random: Random) -> None:
+def _insert(trades: list[Trade], trade: Trade, rng: Random) -> None:
     """Put `trade` between two neighbours that enclose its price: never first, never last."""
     price = trade[0]
     last = len(trades) - 1
     if last == 0:  # a flat candle with a single fixed trade
         trades.append(trade)
         return
-    at = int(random.random() * last)
+    at = int(rng.random() * last)
     for _ in range(last):
         before, after = trades[at][0], trades[at + 1][0]
         if before <= price <= after or after <= price <= before:
@@ -219,17 +219,17 @@ def _insert(trades: list[Trade], trade: Trade, random: Random) -> None:
     trades.insert(at + 1, trade)
 
 
-def _scattered(bar: Bar, random: Random) -> list[Trade]:
+def _scattered(bar: Bar, rng: Random) -> list[Trade]:
     """Return the trades of a candle that is too small for an exact split: volume and taker volume are kept."""
     points = _waypoints(bar)
     if len(points) > bar.parts:  # keep open and close, then the extremes that there is room for
         points = [*points[: bar.parts - 1], bar.close]
-    prices = _walk(points, bar.parts, random)
-    cuts = set(random.sample(range(1, bar.volume), bar.parts - 1)) if bar.parts > 1 else set()
+    prices = _walk(points, bar.parts, rng)
+    cuts = set(rng.sample(range(1, bar.volume), bar.parts - 1)) if bar.parts > 1 else set()
     if 0 < bar.taker_volume < bar.volume and bar.parts > 1 and bar.taker_volume not in cuts:
         cuts.remove(min(cuts, key=lambda cut: (abs(cut - bar.taker_volume), cut)))
         cuts.add(bar.taker_volume)
     edges = [0, *sorted(cuts), bar.volume]
     pieces = [(upper - lower, upper <= bar.taker_volume) for lower, upper in pairwise(edges)]
-    random.shuffle(pieces)
+    rng.shuffle(pieces)
     return [(price, quantity, buys) for price, (quantity, buys) in zip(prices, pieces, strict=True)]

@@ -25,8 +25,8 @@ class Tape:
         "_chunk",
         "_chunk_end",
         "_chunk_start",
-        "_random",
         "_rate",
+        "_rng",
         "_source",
         "_wide",
         "bar",
@@ -48,14 +48,14 @@ class Tape:
         "trades",
     )
 
-    def __init__(self, spec: SymbolSpec, source: CandleSource, seed: int, order: int, random: Random) -> None:
+    def __init__(self, spec: SymbolSpec, source: CandleSource, seed: int, order: int, rng: Random) -> None:
         self.spec, self.symbol, self.order = spec, spec.symbol, order
         self.grid = source.grid(spec.symbol)
         self.tick, self.step = self.grid.tick, self.grid.step
         self.key = key_of(seed, spec.symbol, "path")
         self.book_key = key_of(seed, spec.symbol, "book")
         self.level_steps = float(spec.level_quantity / self.step)
-        self._source, self._random = source, random
+        self._source, self._rng = source, rng
         self._wide: dict[str, tuple[int, int, Row | None]] = {}
         self._rate = (-1, Decimal(0))
         self.minute = 0
@@ -92,7 +92,7 @@ class Tape:
         ]
 
     def prints_of(self, bar: Bar) -> list[Print]:
-        return prints(self.key, bar, self._random)
+        return prints(self.key, bar, self._rng)
 
     def settle(self, bar: Bar) -> None:
         """Stand where `bar` ends: its close, and the side of its last trade."""
