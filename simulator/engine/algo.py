@@ -159,8 +159,8 @@ class AlgoService:
         desk.unwatch(order)
         order.trigger_time_ms = self._context.now_ms
         self._change(order, AlgoStatus.TRIGGERING)
-        plain = self._plain_order(order)
         try:
+            plain = self._plain_order(order)
             if plain.quantity <= 0:
                 raise ApiError(-2022, "ReduceOnly Order is rejected.")
             self._plain.submit(plain, on_accepted=lambda: self._triggered(order, plain))

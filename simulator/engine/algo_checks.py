@@ -18,6 +18,7 @@ from simulator.engine.filters import (
 from simulator.engine.identity import check_client_id
 from simulator.engine.intake import check_self_trade_mode, closable, closes_leg
 from simulator.engine.orders import ZERO, AlgoOrder
+from simulator.engine.pricing import check_price_match
 from simulator.engine.requests import PlaceAlgo
 
 LIMIT_TYPES = (OrderType.STOP, OrderType.TAKE_PROFIT)
@@ -75,9 +76,11 @@ def _check_limit_price(request: PlaceAlgo) -> None:
             raise unwanted_parameter("price")
         if matches:
             raise ApiError(-5038, "The price match is not supported for this order type.")
-    elif matches and request.price is not None:
-        raise unwanted_parameter("price")
-    elif not matches and request.price is None:
+    elif matches:
+        check_price_match(request.price_match or "")
+        if request.price is not None:
+            raise unwanted_parameter("price")
+    elif request.price is None:
         raise missing_parameter("price")
 
 

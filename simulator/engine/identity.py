@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import random
+import hashlib
 import re
-import string
 
 from simulator.engine.errors import ApiError
 
 _FORM = re.compile(r"[\.A-Z\:/a-z0-9_-]{1,36}")
-_ALPHABET = string.ascii_letters + string.digits
+_DIGEST_BYTES = 11
 
 
 def check_client_id(client_id: str | None) -> None:
@@ -20,4 +19,4 @@ def check_client_id(client_id: str | None) -> None:
 
 def make_client_id(seed: int, space: str, number: int) -> str:
     """Return the exchange's own id for order `number` of an id space: same seed, same id."""
-    return "".join(random.Random(f"{seed}:{space}:{number}").choices(_ALPHABET, k=22))
+    return hashlib.blake2b(f"{seed}:{space}:{number}".encode(), digest_size=_DIGEST_BYTES).hexdigest()

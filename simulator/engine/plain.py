@@ -26,7 +26,7 @@ from simulator.engine.intake import (
 from simulator.engine.ledger import Ledger
 from simulator.engine.matching import Matching
 from simulator.engine.orders import ZERO, PlainOrder
-from simulator.engine.pricing import PRICE_MATCHES, assumed_market_price, matched_price
+from simulator.engine.pricing import assumed_market_price, check_price_match, matched_price
 from simulator.engine.requests import PlaceOrder
 from simulator.engine.retention import is_kept
 from simulator.engine.state import Position, snapshot
@@ -203,10 +203,10 @@ class PlainOrders:
         if request.price_match in (None, "NONE"):
             if request.price is None:
                 raise missing_parameter("price")
-        elif request.price_match not in PRICE_MATCHES:
-            raise ApiError(-5037, "Invalid price match.")
-        elif request.price is not None:
-            raise unwanted_parameter("price")
+        else:
+            check_price_match(request.price_match or "")
+            if request.price is not None:
+                raise unwanted_parameter("price")
         if request.time_in_force is TimeInForce.GTD:
             if request.good_till_ms is None:
                 raise missing_parameter("goodTillDate")

@@ -20,12 +20,15 @@ PRICE_MATCHES = {
 _BUY_MARGIN = Decimal("1.0005")
 
 
+def check_price_match(price_match: str) -> None:
+    if price_match not in PRICE_MATCHES:
+        raise ApiError(-5037, "Invalid price match.")
+
+
 def matched_price(market: MarketPort, symbol: str, side: Side, price_match: str) -> Decimal:
     """Return the book price that `price_match` stands for; raises -5037 unknown, -5041 no such level."""
-    found = PRICE_MATCHES.get(price_match)
-    if found is None:
-        raise ApiError(-5037, "Invalid price match.")
-    is_counter, level = found
+    check_price_match(price_match)
+    is_counter, level = PRICE_MATCHES[price_match]
     bids, asks = market.depth(symbol, max(level, 5))
     levels = asks if (side is Side.BUY) is is_counter else bids
     if len(levels) < level:
@@ -37,9 +40,10 @@ def assumed_market_price(market: MarketPort, symbol: str, side: Side) -> Decimal
     """Return the price at which the margin of a market order is reckoned.
 
     A buy: best ask x 1.0005, or the mark price if that is higher. A sell: the higher of best bid and mark price.
-    The venue's own rule is not published; this is the older text's.
+    The mark price alone where that side of the book is empty. The venue's own rule is not published; this is the
+    older text's.
     """
-    mark = market.mark_price(symbol)
-    if side is Side.BUY:
-        return max(mark, market.best_ask(symbol) * _BUY_MARGIN)
-    return max(mark, market.best_bid(symbol))
+    bids, asks = market.depth(symbol, 5)
+    levels = asks if side is Side.BUY else bids
+    best = levels[0][0] if levels else Decimal(0)
+    return max(market.mark_price(symbol), best * _BUY_MARGIN if side is Side.BUY else best)

@@ -7,8 +7,9 @@ journal hears of every change. Indexes (by client id, by symbol) are derived and
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields
 from decimal import Decimal
+from operator import attrgetter
 from typing import Any, TypeVar
 
 import msgspec
@@ -233,5 +234,11 @@ def _order_of(kind: str, row: Any) -> tuple[str, int]:
 
 
 def snapshot(order: OrderT) -> OrderT:
-    """Return a copy that later changes do not reach."""
-    return replace(order)
+    """Return a copy that later changes do not reach (several times faster than `dataclasses.replace`)."""
+    kind = type(order)
+    return kind(*_VALUES[kind](order))
+
+
+_VALUES: dict[type[Any], Callable[[Any], tuple[Any, ...]]] = {
+    kind: attrgetter(*(field.name for field in fields(kind))) for kind in (PlainOrder, AlgoOrder)
+}

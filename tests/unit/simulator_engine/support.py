@@ -130,12 +130,6 @@ class ScriptedMarket:
     def last_price(self, symbol: str) -> Decimal:
         return self.last[symbol]
 
-    def best_bid(self, symbol: str) -> Decimal:
-        return self.depth(symbol, 1)[0][0][0]
-
-    def best_ask(self, symbol: str) -> Decimal:
-        return self.depth(symbol, 1)[1][0][0]
-
     def mark_price(self, symbol: str) -> Decimal:
         return self.marks.get(symbol, self.last[symbol])
 

@@ -45,6 +45,7 @@ REFUSALS: list[tuple[int, PlaceAlgo]] = [
     (-4136, stop(**CLOSE, type=STOP, price=D(990))),
     (-4137, stop(close_position=True)),
     (-4015, stop(client_algo_id="?")),
+    (-5037, stop(type=STOP, price_match="QUEUE_7")),
     (-5038, stop(price_match="QUEUE")),
     (-5039, stop(self_trade_prevention="NONE")),
     (-1121, stop(symbol="NOSUCH")),
@@ -388,3 +389,19 @@ def test_market_order_of_a_trigger_walks_the_book_after_the_trade() -> None:
     done = desk.exchange.get_algo(order.algo_id)
     assert done.actual_price == D(960)
     assert desk.exchange.get_order(BTC, done.actual_order_id).status is OrderStatus.FILLED
+
+
+def test_price_match_of_a_triggered_limit_is_taken_at_the_trigger() -> None:
+    desk = Desk()
+    order = desk.algo(BUY, STOP, "1010", price_match="QUEUE")
+    desk.trade("1012")
+    assert status(desk, order) is AlgoStatus.TRIGGERED
+    assert desk.exchange.open_orders(BTC)[0].price == D(1012)
+
+
+def test_price_match_without_that_level_rejects_at_the_trigger() -> None:
+    desk = Desk()
+    order = desk.algo(BUY, STOP, "1010", price_match="QUEUE_5")
+    desk.trade("1012")
+    assert status(desk, order) is AlgoStatus.REJECTED
+    assert desk.exchange.open_orders() == []

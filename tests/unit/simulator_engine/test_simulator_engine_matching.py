@@ -50,7 +50,6 @@ def test_market_order_whose_best_price_is_out_of_bounds_is_refused() -> None:
 def test_market_order_on_an_empty_side_is_refused() -> None:
     desk = Desk()
     desk.market.books[BTC] = ([(D(999), D(5))], [])
-    desk.market.best_ask = lambda symbol: D(1000)  # type: ignore[method-assign]
     with refusal(-1112):
         desk.market_order(BUY, "1")
 
