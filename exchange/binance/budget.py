@@ -16,6 +16,9 @@ from core.enums import Priority
 EXIT_SHARE_PCT = 30
 """Percent of every limit that only exits may use."""
 
+BULK_SHARE_PCT = 60
+"""Percent of the weight that reading history may use, so that reconciling never waits behind a warm-up."""
+
 DEFAULT_PAUSE_S = 60.0
 """Pause after a 429 without Retry-After: the longest window that can be full."""
 
@@ -77,7 +80,8 @@ class _Window:
 
 
 class Budget:
-    """Decides whether a request may leave now. Exits may use all of a limit, everything else 70 % of it.
+    """Decides whether a request may leave now. Exits may use all of a limit, everything else 70 % of it, and
+    reading of history 60 %.
 
     After a 429 only exits pass until its Retry-After; after a 418 nothing passes.
     """
@@ -95,7 +99,7 @@ class Budget:
         """Take over the limits that exchangeInfo states."""
         self._limits = limits
 
-    def acquire(self, weight: int, orders: int, priority: Priority) -> Refused | None:
+    def acquire(self, weight: int, orders: int, priority: Priority, *, bulk: bool = False) -> Refused | None:
         """Reserve `weight` and `orders` and return None, or say why not and for how long (`retry_after_s`)."""
         now_ms = self._clock.now_ms()
         if now_ms < self._banned_until_ms:
@@ -112,7 +116,7 @@ class Budget:
         for window, amount, limit, name in wants:
             if not amount:
                 continue
-            room = limit if priority is Priority.EXIT else limit * (100 - EXIT_SHARE_PCT) // 100
+            room = limit * _share_pct(priority, bulk) // 100
             wait_ms = window.wait_ms(now_ms, amount, room)
             if wait_ms:
                 return _refused(RefusalKind.THROTTLED, f"our {name} is used up ({room} for this priority)", wait_ms)
@@ -145,6 +149,12 @@ class Budget:
     def used_weight(self) -> int:
         """Weight used in the current minute, as far as we know."""
         return self._weight_1m.used(self._clock.now_ms())
+
+
+def _share_pct(priority: Priority, bulk: bool) -> int:
+    if priority is Priority.EXIT:
+        return 100
+    return BULK_SHARE_PCT if bulk else 100 - EXIT_SHARE_PCT
 
 
 def _refused(kind: RefusalKind, reason: str, wait_ms: int) -> Refused:

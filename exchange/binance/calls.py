@@ -40,7 +40,10 @@ WRITES = (SubmitOrder, CancelOrder, SetPositionMode, SetLeverage, SetMarginType)
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One REST request. `orders` is what it adds to the order counters, `weight` to the request weight."""
+    """One REST request. `orders` is what it adds to the order counters, `weight` to the request weight.
+
+    `bulk` marks reading of history, which yields to every other query and may wait long for its budget.
+    """
 
     method: str
     path: str
@@ -49,6 +52,7 @@ class Call:
     orders: int = 0
     signed: bool = True
     priority: Priority = Priority.QUERY
+    bulk: bool = False
 
 
 SERVER_TIME = Call("GET", "/fapi/v1/time", signed=False)
@@ -69,7 +73,7 @@ def klines(symbol: str, interval: str, start_time_ms: int | None, end_time_ms: i
         params["startTime"] = str(start_time_ms)
     if end_time_ms is not None:
         params["endTime"] = str(end_time_ms)
-    return Call("GET", "/fapi/v1/klines", params, weight=weight, signed=False)
+    return Call("GET", "/fapi/v1/klines", params, weight=weight, signed=False, bulk=True)
 
 
 def fills_page(command: FetchFills, from_trade_id: int | None, span: tuple[int, int] | None) -> Call:

@@ -20,9 +20,8 @@ SPAN_MS = 7 * 86_400_000 - 1
 """The longest span that userTrades and income accept."""
 HISTORY_MS = 89 * 86_400_000
 """How far back the venue keeps trades and ledger rows, less a day."""
-KLINES_PER_CALL = 1000
 KLINES_PER_PAGE = 499
-"""Longer histories are read in pages of weight 2: the cheapest weight per candle."""
+"""A page of 499 candles weighs 2, one of 1000 weighs 5: small pages are never dearer and mostly cheaper."""
 
 
 def read_fills(command: FetchFills, now_ms: int) -> Pages[FillReport]:
@@ -68,10 +67,9 @@ def read_candles(
     symbol: str, interval: str, start_time_ms: int | None, end_time_ms: int | None, limit: int
 ) -> Pages[ClosedCandle]:
     """Up to `limit` candles: the first ones from a start on, or without one the last ones up to the end."""
-    size = limit if limit <= KLINES_PER_CALL else KLINES_PER_PAGE
     found: dict[int, ClosedCandle] = {}
     while len(found) < limit:
-        wanted = min(size, limit - len(found))
+        wanted = min(KLINES_PER_PAGE, limit - len(found))
         page = yield klines(symbol, interval, start_time_ms, end_time_ms, wanted)
         new = {candle.open_time_ms: candle for candle in page if candle.open_time_ms not in found}
         found |= new

@@ -24,6 +24,8 @@ EXPIRY_MARGIN_MS = 1_000
 """A signature may be accepted a little longer than its window: the offset is an estimate."""
 QUERY_PATIENCE_S = 20.0
 """How long a query waits for budget before it is refused here."""
+BULK_PATIENCE_S = 300.0
+"""History is read before trading starts, or to fill a gap: it rather waits than fails."""
 _FORBIDDEN = 403
 
 
@@ -131,11 +133,11 @@ class Requester:
         return self._reads if call.method == "GET" else self._writes
 
     async def _admit(self, call: Call) -> Refused | None:
-        deadline_ms = self._clock.now_ms() + int(QUERY_PATIENCE_S * 1000)
+        deadline_ms = self._clock.now_ms() + int((BULK_PATIENCE_S if call.bulk else QUERY_PATIENCE_S) * 1000)
         while True:
             if self.closing:
                 return Refused(RefusalKind.LOCAL, 0, "the gateway is closing")
-            refused = self.budget.acquire(call.weight, call.orders, call.priority)
+            refused = self.budget.acquire(call.weight, call.orders, call.priority, bulk=call.bulk)
             if refused is None or call.priority is not Priority.QUERY or refused.kind is not RefusalKind.THROTTLED:
                 return refused
             pause_s = refused.retry_after_s or 0.0

@@ -55,6 +55,13 @@ def test_acquire_refusal_says_when_there_is_room_again(clock: VirtualClock) -> N
     assert budget.acquire(40, 0, Priority.QUERY) is None
 
 
+def test_acquire_lets_history_use_less_than_other_queries(clock: VirtualClock) -> None:
+    budget = Budget(clock, RateLimits(weight_1m=100))
+    assert budget.acquire(60, 0, Priority.QUERY, bulk=True) is None
+    assert budget.acquire(1, 0, Priority.QUERY, bulk=True) is not None
+    assert budget.acquire(10, 0, Priority.QUERY) is None
+
+
 def test_pause_lets_only_exits_pass_until_it_ends(clock: VirtualClock) -> None:
     budget = Budget(clock)
     budget.pause(30)

@@ -169,8 +169,12 @@ def test_candles_end_where_the_history_ends() -> None:
     rows, calls = walk(read_candles("X", "1m", None, None, 2600), Klines(700))
     assert len(rows) == 700
     assert len(calls) == 2
+    rows, calls = walk(read_candles("X", "1m", None, None, 998), Klines(998))
+    assert len(rows) == 998
+    assert len(calls) == 2
 
 
-def test_candles_of_a_long_history_cost_the_least_weight() -> None:
-    _, calls = walk(read_candles("X", "1m", None, None, 1500), Klines(3000))
-    assert sum(call.weight for call in calls) == 7
+@pytest.mark.parametrize(("limit", "weight"), [(99, 1), (499, 2), (598, 3), (720, 4), (1000, 5), (1440, 6), (1500, 7)])
+def test_candles_cost_no_more_weight_than_one_large_page(limit: int, weight: int) -> None:
+    _, calls = walk(read_candles("X", "1m", None, None, limit), Klines(3000))
+    assert sum(call.weight for call in calls) == weight

@@ -1,0 +1,100 @@
+"""The gate before the threads lets the urgent go first; the inbox keeps order and never stops."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from core.clock import VirtualClock
+from core.enums import Priority
+from exchange.binance import inbox as inbox_module
+from exchange.binance.inbox import Inbox
+from exchange.binance.rest import PriorityGate
+
+
+async def settle() -> None:
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+async def test_gate_lets_the_most_urgent_waiter_in_first_then_the_oldest() -> None:
+    gate = PriorityGate(1)
+    order: list[str] = []
+    await gate.enter(Priority.QUERY)
+
+    async def come(name: str, priority: Priority) -> None:
+        await gate.enter(priority)
+        order.append(name)
+        gate.leave()
+
+    waiters = [
+        asyncio.create_task(come(name, priority))
+        for name, priority in (
+            ("query 1", Priority.QUERY),
+            ("query 2", Priority.QUERY),
+            ("entry", Priority.ENTRY),
+            ("exit", Priority.EXIT),
+        )
+    ]
+    await settle()
+    assert gate.waiting == 4
+    gate.leave()
+    await asyncio.gather(*waiters)
+    assert order == ["exit", "entry", "query 1", "query 2"]
+
+
+async def test_gate_never_loses_a_slot_to_a_cancelled_waiter() -> None:
+    gate = PriorityGate(1)
+    await gate.enter(Priority.QUERY)
+    waiting = asyncio.create_task(gate.enter(Priority.QUERY))
+    handed = asyncio.create_task(gate.enter(Priority.QUERY))
+    await settle()
+    waiting.cancel()
+    await settle()
+    gate.leave()  # goes to `handed` ...
+    handed.cancel()  # ... which is cancelled in the same moment
+    await settle()
+    async with asyncio.timeout(1):
+        await gate.enter(Priority.QUERY)
+
+
+async def test_inbox_delivers_in_order_with_the_arrival_of_each() -> None:
+    clock = VirtualClock(1_000)
+    seen: list[tuple[Any, int, int]] = []
+    inbox = Inbox(lambda frame, at_ms, at_ns: seen.append((frame["n"], at_ms, at_ns)), clock)
+    for number in range(3):
+        inbox.put({"n": number})
+        clock.advance_to(clock.now_ms() + 5)
+    assert inbox.depth == 3
+    assert seen == []  # never inside the callback
+    await settle()
+    assert seen == [(0, 1_000, 1_000_000_000), (1, 1_005, 1_005_000_000), (2, 1_010, 1_010_000_000)]
+
+
+async def test_inbox_gives_the_loop_back_between_slices() -> None:
+    seen: list[int] = []
+    inbox = Inbox(lambda frame, at_ms, at_ns: seen.append(frame["n"]), VirtualClock(1))
+    total = inbox_module.DRAIN_SLICE * 2 + 1
+    for number in range(total):
+        inbox.put({"n": number})
+    await asyncio.sleep(0)
+    assert len(seen) == inbox_module.DRAIN_SLICE
+    await settle()
+    assert seen == list(range(total))
+
+
+async def test_inbox_goes_on_after_a_message_that_cannot_be_handled() -> None:
+    seen: list[int] = []
+
+    def deliver(frame: Any, at_ms: int, at_ns: int) -> None:
+        if frame["n"] == 1:
+            raise RuntimeError("bad message")
+        seen.append(frame["n"])
+
+    inbox = Inbox(deliver, VirtualClock(1))
+    for number in range(3):
+        inbox.put({"n": number})
+    await settle()
+    inbox.put({"n": 3})
+    await settle()
+    assert seen == [0, 2, 3]
