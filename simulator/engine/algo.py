@@ -39,7 +39,7 @@ class AlgoService:
     def __init__(self, context: Context, plain: PlainOrders) -> None:
         self._context = context
         self._plain = plain
-        self._open_count = 0
+        self._waiting = 0
 
     def place(self, request: PlaceAlgo) -> AlgoOrder:
         """Accept a conditional order. Raises ApiError; the checks keep the order of the plain service."""
@@ -53,7 +53,7 @@ class AlgoService:
         check_leg(request, is_hedge=context.state.settings.is_hedge_mode)
         self._check_unused(request.client_algo_id)
         check_filters(context, request, is_reducing=is_reducing)
-        if self._open_count >= context.config.max_algo_orders:
+        if self._waiting >= context.config.max_algo_orders:
             raise ApiError(-4045, "Reach max stop order limit.")
         order = self._build(request, is_reducing)
         check_bound(context, order)
@@ -62,12 +62,12 @@ class AlgoService:
         return snapshot(order)
 
     def cancel(self, algo_id: int | None, client_algo_id: str | None) -> AlgoOrder:
-        """Cancel an open conditional order; raises -2011 if there is none, -4117 while it triggers."""
+        """Cancel an open conditional order; raises -4117 while it triggers, -2011 if none waits."""
         order = self._find(algo_id, client_algo_id)
-        if order is None or not order.is_open:
-            raise ApiError(-2011, "Unknown order sent.")
-        if order.status is not AlgoStatus.NEW:
+        if order is not None and order.status is AlgoStatus.TRIGGERING:
             raise ApiError(-4117, "Stop order is in triggering process, please wait.")
+        if order is None or order.status is not AlgoStatus.NEW:
+            raise ApiError(-2011, "Unknown order sent.")
         self._close(order, AlgoStatus.CANCELED)
         return snapshot(order)
 
@@ -101,7 +101,7 @@ class AlgoService:
         desk.open_algos[order.algo_id] = order
         if order.status is AlgoStatus.NEW:
             desk.watch(order)
-        self._open_count += 1
+            self._waiting += 1
 
     def on_price(self, desk: SymbolDesk, price: Decimal, working_type: WorkingType) -> None:
         """Trigger, by id, every order of `working_type` that `price` reaches."""
@@ -157,12 +157,11 @@ class AlgoService:
 
     def _trigger(self, desk: SymbolDesk, order: AlgoOrder) -> None:
         desk.unwatch(order)
+        self._waiting -= 1
         order.trigger_time_ms = self._context.now_ms
         self._change(order, AlgoStatus.TRIGGERING)
         try:
             plain = self._plain_order(order)
-            if plain.quantity <= 0:
-                raise ApiError(-2022, "ReduceOnly Order is rejected.")
             self._plain.submit(plain, on_accepted=lambda: self._triggered(order, plain))
         except ApiError as error:
             order.reject_reason = error.message
@@ -246,7 +245,7 @@ class AlgoService:
             order.client_algo_id = make_client_id(self._context.config.seed, "algo", order.algo_id)
         state.add(order)
         self._context.desk(order.symbol).watch(order)
-        self._open_count += 1
+        self._waiting += 1
         if order.type is OrderType.TRAILING_STOP_MARKET:
             self._trail(order, watched_price(self._context, order))
         self._context.emit(AlgoEvent(snapshot(order), self._context.now_ms))
@@ -259,8 +258,9 @@ class AlgoService:
 
     def _close(self, order: AlgoOrder, status: AlgoStatus) -> None:
         desk = self._context.desk(order.symbol)
+        if order.status is AlgoStatus.NEW:
+            self._waiting -= 1
         desk.close_algo(order)
-        self._open_count -= 1
         self._change(order, status)
         self._context.desk_changed(order.symbol)
 

@@ -49,16 +49,19 @@ def resting_reductions(context: Context, symbol: str, side: Side, position_side:
     ]
 
 
-def check_reduction(context: Context, symbol: str, side: Side, position_side: PositionSide, quantity: Decimal) -> None:
+def check_reduction(context: Context, order: PlainOrder) -> None:
     """A reduce-only order needs a position to shrink (-2022) that other orders do not already claim (-4118).
 
     One that is larger than the position is accepted where nothing else rests: it fills up to the position and the
-    rest expires.
+    rest expires. A closePosition order takes precedence over whatever rests.
     """
-    room = closable(context, symbol, side, position_side)
+    room = closable(context, order.symbol, order.side, order.position_side)
     if room == 0:
         raise ApiError(-2022, "ReduceOnly Order is rejected.")
-    claimed = sum((o.leaves_quantity for o in resting_reductions(context, symbol, side, position_side)), ZERO)
-    if claimed and claimed + quantity > room:
+    if order.close_position:
+        return
+    resting = resting_reductions(context, order.symbol, order.side, order.position_side)
+    claimed = sum((other.leaves_quantity for other in resting), ZERO)
+    if claimed and claimed + order.quantity > room:
         text = "ReduceOnly Order Failed. Please check your existing position and open orders."
         raise ApiError(-4118, text)

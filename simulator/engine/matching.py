@@ -75,16 +75,15 @@ class Matching:
             self._context.desk(order.symbol).rest(order)
 
     def trade_through(self, desk: SymbolDesk, price: Decimal, volume: Decimal) -> None:
-        """A market trade happened at `price`: fill the resting orders strictly beyond it, while volume lasts."""
+        """A market trade happened at `price`: fill the resting orders strictly beyond it, while volume lasts.
+
+        Settling after each fill keeps resting reduce-only orders within the position, so each can still fill.
+        """
         while volume > 0:
             order = self._next_through(desk, price)
             if order is None:
                 return
-            fillable = self._fillable(order)
-            if fillable <= 0:
-                self.finish(order, OrderStatus.EXPIRED, "EXPIRED", DISPLACED_REDUCE_ONLY)
-                continue
-            quantity = min(fillable, volume)
+            quantity = min(self._fillable(order), volume)
             volume -= quantity
             self._ledger.fill(order, order.price, quantity, is_maker=True)
             if order.status is OrderStatus.FILLED:

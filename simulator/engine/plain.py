@@ -63,9 +63,9 @@ class PlainOrders:
         Returns the order as it was accepted; `on_accepted` runs when it has its id and before any event of it.
         Also the way of a triggered conditional order into the book.
         """
-        if order.reduce_only and not order.close_position:
-            check_reduction(self._context, order.symbol, order.side, order.position_side, order.quantity)
-        if not order.reduce_only:
+        if order.reduce_only:
+            check_reduction(self._context, order)
+        else:
             price = order.price or assumed_market_price(self._context.market, order.symbol, order.side)
             self._account.check_order(order.symbol, order.side, order.quantity, price)
         self._matching.check_takeable(order)

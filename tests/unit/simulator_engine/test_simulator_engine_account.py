@@ -7,7 +7,7 @@ import json
 import pytest
 
 from core.candle import DAY_MS
-from core.enums import MarginType, OrderType, PositionSide, TimeInForce
+from core.enums import AlgoStatus, MarginType, OrderType, PositionSide, TimeInForce
 from simulator.engine.config import ExchangeConfig
 from simulator.engine.events import AccountConfigEvent, AccountEvent
 from simulator.engine.exchange import Exchange
@@ -171,6 +171,32 @@ def test_isolated_position_pays_funding_from_its_own_wallet() -> None:
     told = [event for event in events if isinstance(event, AccountEvent)]
     assert desk.exchange.positions(BTC)[0].isolated_wallet == before - 1
     assert told[0].positions[0].isolated_wallet == before - 1
+
+
+def test_market_that_still_names_a_paid_time_is_paid_once() -> None:
+    desk = Desk()
+    desk.market_order(BUY, "10")
+    due_ms = desk.market.funding_ms
+    desk.market.next_funding_ms = lambda symbol: due_ms  # type: ignore[method-assign]
+    desk.exchange.advance(due_ms + 9 * HOUR_MS)
+    rows = desk.exchange.income(income_type="FUNDING_FEE")
+    assert [row.time_ms for row in rows] == [due_ms, due_ms + 8 * HOUR_MS]
+
+
+def test_funding_too_small_to_book_is_left_out() -> None:
+    desk = Desk()
+    desk.market_order(BUY, "0.005")
+    desk.market.rate = D("0.000000001")
+    desk.exchange.advance(desk.market.funding_ms)
+    assert desk.exchange.income(income_type="FUNDING_FEE") == []
+
+
+def test_account_without_deposit_starts_empty() -> None:
+    desk = Desk(deposit=D(0))
+    assert desk.exchange.balances()[0].wallet_balance == 0
+    assert desk.exchange.income() == []
+    with refusal(-2019):
+        desk.market_order(BUY, "1")
 
 
 def test_flat_account_pays_no_funding() -> None:
@@ -359,3 +385,18 @@ def test_hedge_leg_is_restored_with_its_side() -> None:
     revived = Exchange(desk.market, ExchangeConfig())
     revived.restore(through_json(desk.exchange.take_changes()))
     assert [(view.position_side, view.quantity) for view in revived.positions()] == [(PositionSide.SHORT, D(-2))]
+
+
+def test_triggered_stop_limit_finishes_after_a_restart() -> None:
+    desk = Desk()
+    finished = desk.algo(BUY, OrderType.STOP_MARKET, "1005", quantity=D(1))
+    order = desk.algo(BUY, OrderType.STOP, "1010", quantity=D(1), price=D(1001))
+    desk.trade("1011")
+    revived = Exchange(desk.market, ExchangeConfig())
+    revived.restore(through_json(desk.exchange.take_changes()))
+    desk.exchange = revived
+    assert [algo.status for algo in revived.open_algos()] == [AlgoStatus.TRIGGERED]
+    desk.trade("1000")
+    done = revived.get_algo(order.algo_id)
+    assert (done.status, done.actual_price, done.actual_quantity) == (AlgoStatus.FINISHED, D(1001), D(1))
+    assert revived.get_algo(finished.algo_id).status is AlgoStatus.FINISHED

@@ -378,7 +378,12 @@ def test_too_many_conditional_orders_are_refused() -> None:
     with refusal(-4045):
         desk.algo(SELL, STOP_MARKET, "970")
     desk.exchange.cancel_algo(first.algo_id)
+    resting = desk.algo(BUY, STOP, "1010", price=D(1005))
+    desk.trade("1010")
+    assert status(desk, resting) is AlgoStatus.TRIGGERED
     desk.algo(SELL, STOP_MARKET, "970")
+    with refusal(-4045):
+        desk.algo(SELL, STOP_MARKET, "960")
 
 
 def test_market_order_of_a_trigger_walks_the_book_after_the_trade() -> None:
@@ -405,3 +410,20 @@ def test_price_match_without_that_level_rejects_at_the_trigger() -> None:
     desk.trade("1012")
     assert status(desk, order) is AlgoStatus.REJECTED
     assert desk.exchange.open_orders() == []
+
+
+def test_triggered_order_is_cancelled_by_its_plain_order_only() -> None:
+    desk = Desk()
+    order = desk.algo(BUY, STOP, "1010", price=D(1005))
+    desk.trade("1010")
+    with refusal(-2011):
+        desk.exchange.cancel_algo(order.algo_id)
+    assert desk.exchange.cancel_all_algos(BTC) == []
+    assert len(desk.exchange.open_orders(BTC)) == 1
+
+
+def test_trailing_notional_is_reckoned_at_the_last_price() -> None:
+    desk = Desk()
+    with refusal(-4164):
+        desk.algo(SELL, TRAILING, None, quantity=D("0.004"), callback_rate=D(1))
+    desk.algo(SELL, TRAILING, None, quantity=D("0.005"), callback_rate=D(1))

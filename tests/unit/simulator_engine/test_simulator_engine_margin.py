@@ -54,6 +54,11 @@ def test_liquidation_price_of_both_hedge_legs_is_one_price() -> None:
     assert abs(balance - needed) < D("1e-15")
 
 
+def test_hedge_legs_that_cancel_out_have_no_liquidation_price() -> None:
+    legs = [Leg(D("10.1"), D(10_100)), Leg(D("-9.9"), D(9_900))]
+    assert liquidation_price(BRACKETS, legs, D(100), D(1000)) == 0
+
+
 def test_position_without_debt_has_no_liquidation_price() -> None:
     assert liquidation_price(BRACKETS, [Leg(D(1), D(1000))], D(10_000), D(1000)) == 0
 

@@ -250,3 +250,20 @@ def test_returned_orders_do_not_change_afterwards() -> None:
     assert order.status is OrderStatus.NEW
     assert isinstance(event, OrderEvent)
     assert event.order.status is OrderStatus.NEW
+
+
+def test_large_order_reaches_the_deeper_levels_of_the_book() -> None:
+    desk = Desk()
+    asks = [(str(1000 + n / 10), "0.5") for n in range(150)]
+    desk.market.book([("999", "5")], asks)
+    order = desk.market_order(BUY, "60")
+    assert order.status is OrderStatus.FILLED
+    assert len(desk.exchange.user_trades(BTC)) == 120
+    assert desk.exchange.user_trades(BTC)[-1].price == D("1011.9")
+
+
+def test_order_larger_than_all_levels_that_are_kept_expires() -> None:
+    desk = Desk()
+    desk.market.book([("999", "5")], [(str(1000 + n / 100), "0.01") for n in range(1200)])
+    order = desk.market_order(BUY, "11")
+    assert (order.status, order.executed_quantity) == (OrderStatus.EXPIRED, D(10))
