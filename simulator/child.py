@@ -217,10 +217,10 @@ def arguments(options: ExchangeOptions) -> list[str]:
 
 def watch_parent(stop: asyncio.Event) -> None:
     """Set `stop` when this process's standard input ends, which is when its parent has gone. Call within the loop."""
-    loop = asyncio.get_running_loop()
+    loop, stdin = asyncio.get_running_loop(), sys.stdin.fileno()
 
     def wait_for_end() -> None:
-        while sys.stdin.buffer.read(4096):
+        while os.read(stdin, 4096):  # unbuffered: a reader's lock would be in the way of this process's own end
             pass
         with suppress(RuntimeError):  # the loop has ended first
             loop.call_soon_threadsafe(stop.set)

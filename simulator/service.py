@@ -6,15 +6,14 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from collections.abc import Callable
-from pathlib import Path
 
 from core.clock import Clock, SystemClock
 from core.errors import ConfigurationError, RuntimeFailure
 from simulator.engine.config import ExchangeConfig
 from simulator.engine.events import ExchangeEvent
 from simulator.engine.exchange import Exchange
+from simulator.identity import source_of
 from simulator.journal import Journal, JournalHeader, Recording
 from simulator.market.catalog import generated_specs, select_specs
 from simulator.market.market import Market
@@ -207,15 +206,15 @@ def _build_market(options: ExchangeOptions, recording: Recording | None, wall_ms
             log.info("recorded data", note=note)
         start_ms = options.start_ms or source.start_ms
         market = Market(source, seed=options.seed, start_ms=start_ms, end_ms=source.end_ms)
-        identity = _digest(options.data_dir)
     else:
         specs = generated_specs(options.symbols) if isinstance(options.symbols, int) else None
         names = tuple(spec.symbol for spec in specs) if specs else options.symbols
         chosen = select_specs(_named(names, kept) or (spec.symbol for spec in generated_specs(10)))
         start_ms = options.start_ms or (recording.header.start_ms if recording else wall_ms)
         market = Market.generated(chosen, seed=options.seed, start_ms=start_ms)
-        identity = "generated"
-    header = JournalHeader(options.seed, identity, tuple(market.specs), start_ms, format(options.deposit, "f"))
+    header = JournalHeader(
+        options.seed, source_of(options.data_dir), tuple(market.specs), start_ms, format(options.deposit, "f")
+    )
     return header, market
 
 
@@ -226,12 +225,6 @@ def _named(symbols: tuple[str, ...] | int | None, kept: tuple[str, ...]) -> tupl
     if symbols is None:
         return kept or None
     return tuple(dict.fromkeys([*symbols, *kept]))
-
-
-def _digest(directory: Path) -> str:
-    """Return an identity of the recorded files: their names and sizes."""
-    files = sorted((path.name, path.stat().st_size) for path in directory.iterdir() if path.is_file())
-    return f"recorded:{hashlib.sha256(repr(files).encode()).hexdigest()[:16]}"
 
 
 def _refuse_other_market(options: ExchangeOptions, asked: JournalHeader, recording: Recording) -> None:

@@ -38,7 +38,7 @@ class MarketDriver:
     async def run(self, tick: Callable[[], None]) -> None:
         """Move the market until cancelled; `tick` runs after every slice, and every 10 ms when there is none."""
         while True:
-            target_ms = self._target_ms()
+            target_ms = self.target_ms()
             if self._exchange.now_ms < target_ms:
                 self.step(target_ms)
             tick()
@@ -55,7 +55,7 @@ class MarketDriver:
         elif spent < SLICE_NS // 4:
             self._step_ms = min(self._step_ms * 2, max(1, round(self._speed * LAG_MAX_MS)))
 
-    def _target_ms(self) -> int:
+    def target_ms(self) -> int:
         """Return where the market should be now; beyond the allowed lag the past is given up."""
         now_ns = self._clock.monotonic_ns()
         target = self._anchor_market_ms + int((now_ns - self._anchor_wall_ns) * self._speed / 1_000_000)

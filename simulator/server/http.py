@@ -143,19 +143,21 @@ class Connection:
 
     async def _take(self, message: WSMessage) -> bool:
         """Handle one incoming message; False ends the connection."""
+        if message.type not in (WSMsgType.TEXT, WSMsgType.PING, WSMsgType.PONG):
+            return False
         now_ms = self._clock.now_ms()
         if len(self._received) == self._rules.messages_per_s and now_ms - self._received[0] < 1_000:
-            await self._socket.close(code=1008, message=b"Too many requests")
-            return False
+            self._session.must_close = "too many messages"
+            self._wake.set()
+        if self._session.must_close:  # what was already answered is still sent
+            return True
         self._received.append(now_ms)
         if message.type is WSMsgType.TEXT:
             self._session.receive(message.data, self._hub)
         elif message.type is WSMsgType.PING:
             await self._socket.pong(message.data)
-        elif message.type is WSMsgType.PONG:
-            self._last_pong_ms = now_ms
         else:
-            return False
+            self._last_pong_ms = now_ms
         return True
 
     async def _write(self) -> None:

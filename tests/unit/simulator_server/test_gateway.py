@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from itertools import pairwise
 from typing import Any
 
 import orjson
@@ -224,7 +225,7 @@ def test_leverage_bracket_is_one_object_for_a_symbol_and_a_list_for_all(desk: De
     one = desk.call("GET", "/fapi/v1/leverageBracket", symbol="BTCUSDT")
     every = desk.call("GET", "/fapi/v1/leverageBracket")
     assert every[0] == one
-    for before, after in zip(one["brackets"], one["brackets"][1:], strict=False):
+    for before, after in pairwise(one["brackets"]):
         growth = after["notionalFloor"] * (after["maintMarginRatio"] - before["maintMarginRatio"])
         assert after["cum"] == pytest.approx(before["cum"] + growth)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from itertools import pairwise
 from typing import Any
 
 import orjson
@@ -151,7 +152,7 @@ def test_book_ticker_comes_only_when_the_touch_changes(desk: Desk) -> None:
     found = frames(session)
     tops = [(f["b"], f["B"], f["a"], f["A"]) for f in found]
     assert len(tops) > 3
-    assert all(before != after for before, after in zip(tops, tops[1:], strict=False))
+    assert all(before != after for before, after in pairwise(tops))
     assert all(Decimal(f["b"]) < Decimal(f["a"]) for f in found)
 
 
@@ -166,7 +167,7 @@ def test_local_book_built_the_documented_way_equals_the_exchanges(desk: Desk) ->
     book = {side: {Decimal(p): Decimal(q) for p, q in snapshot[side]} for side in ("bids", "asks")}
     usable = [event for event in events if event["u"] >= snapshot["lastUpdateId"]]
     assert usable[0]["U"] <= snapshot["lastUpdateId"] <= usable[0]["u"]
-    for before, after in zip(usable, usable[1:], strict=False):
+    for before, after in pairwise(usable):
         assert after["pu"] == before["u"]
         assert after["U"] > after["pu"]
     for event in usable:
