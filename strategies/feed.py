@@ -213,6 +213,7 @@ class CandleFeed:
         """
         series = lane.series[BASE]
         for attempt in range(ATTEMPTS):
+            last_try = attempt == ATTEMPTS - 1
             end = max((event.candle.open_time_ms for event in lane.pending), default=None)
             start = None if series.last_open_time_ms is None else series.last_open_time_ms + series.step_ms
             if start is not None and (end is None or start < end):
@@ -222,15 +223,16 @@ class CandleFeed:
                 except TraderError as failure:
                     logger.warning("gap of %s cannot be read: %s", lane.symbol, failure)
                     return False
-                self._deliver_late(lane, missing)
-            if self._drain(lane, last_try=attempt == ATTEMPTS - 1):
+                self._deliver_late(lane, missing, last_try=last_try)
+            if self._drain(lane, last_try=last_try):
                 break
             await self._sleep(RETRY_SECONDS[attempt])
         return True
 
-    def _deliver_late(self, lane: _Lane, missing: list[ClosedCandle]) -> None:
+    def _deliver_late(self, lane: _Lane, missing: list[ClosedCandle], *, last_try: bool) -> None:
+        series = lane.series[BASE]
         for candle in missing:
-            if lane.series[BASE].offer(candle) is Offer.ACCEPTED:
+            if self._take(series, candle) if last_try else series.offer(candle) is Offer.ACCEPTED:
                 self.backfilled += 1
                 self._deliver(lane, self._event(candle), Phase.BACKFILL)
 

@@ -9,6 +9,7 @@ import asyncio
 import logging
 from array import array
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 
 from core.candle import ClosedCandle
@@ -93,7 +94,8 @@ class _Desk:
         evaluator = Evaluator(active.make())
         for row in self.memory.rows():
             evaluator.update(*row)
-            evaluator.skip()
+            with suppress(Exception):  # a strategy that fails on a candle was reported when it was live
+                evaluator.skip()
         return evaluator
 
 

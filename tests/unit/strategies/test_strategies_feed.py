@@ -190,6 +190,27 @@ async def test_hole_that_the_venue_itself_has_is_accepted_after_some_tries() -> 
     assert bench.slept == [1.0, 2.0], "the venue's history may lag, so it is asked more than once"
 
 
+async def test_candles_behind_a_hole_of_the_venue_are_not_lost_with_it() -> None:
+    market = [one for one in MARKET if one.open_time_ms != START + (NOW + 1) * MINUTE]
+    bench = Bench(candles=market)
+    await bench.feed.warm_up()
+    async with bench.running():
+        await bench.stream(NOW, NOW + 5)
+    assert bench.heard.minutes()[-5:] == [NOW, NOW + 2, NOW + 3, NOW + 4, NOW + 5]
+
+
+async def test_catch_up_during_a_gap_changes_nothing() -> None:
+    bench = Bench()
+    await bench.feed.warm_up()
+    bench.source.failures = 1
+    async with bench.running():
+        bench.feed.accept(closed(MARKET[NOW + 2]))
+        bench.feed.catch_up()
+        bench.source.now = START + (NOW + 3) * MINUTE
+        await bench.settle()
+    assert bench.heard.minutes()[-3:] == [NOW, NOW + 1, NOW + 2]
+
+
 async def test_history_that_lags_behind_the_stream_is_asked_again() -> None:
     bench = Bench()
     await bench.feed.warm_up()

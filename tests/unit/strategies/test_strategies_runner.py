@@ -223,6 +223,31 @@ def test_failing_strategy_refuses_its_candle_and_leaves_the_others_alone(tmp_pat
     assert [(fault.strategy, fault.error) for fault in faults] == [("plain", "RuntimeError: cannot cope")]
 
 
+def test_failing_strategy_is_told_again_and_rebuilt_after_an_edit(tmp_path) -> None:
+    write(tmp_path, "plain", PLAIN, "fail_at: 97\n")
+    faults: list[StrategyFault] = []
+    desk = Desk(tmp_path, on_fault=faults.append)
+    desk.feed("97", "97", "100")
+    desk.edit("plain/default.yaml", "fail_at: 97.0\nmax_holding_minutes: 5\n")
+    desk.feed("97", "97", start=3)
+    assert len(faults) == 2
+    ((_, evaluator),) = desk.runner._desks["BTCUSDT", "1m"].evaluators
+    assert evaluator.strategy.seen == 5, "a memory of its own is replayed from the candles"
+
+
+def test_edit_of_one_strategy_leaves_the_memory_of_another_alone(tmp_path) -> None:
+    write(tmp_path, "fade", FADE)
+    write(tmp_path, "plain", PLAIN)
+    desk = Desk(tmp_path)
+    desk.feed("100", "100")
+    before = {active.name: one for active, one in desk.runner._desks["BTCUSDT", "1m"].evaluators}
+    desk.edit("fade/default.yaml", "window: 4\n")
+    desk.feed("100", start=2)
+    after = {active.name: one for active, one in desk.runner._desks["BTCUSDT", "1m"].evaluators}
+    assert after["plain"] is before["plain"]
+    assert after["fade"] is not before["fade"]
+
+
 async def test_handle_publishes_in_order(desk) -> None:
     for index, close in enumerate(["100", "100", "100", "97", "103", "90"]):
         desk.runner.handle(closed(candle(index, close)))
