@@ -87,10 +87,16 @@ class Settings(BaseSettings):
         default=Decimal(10_000), gt=0, description="first deposit at the embedded exchange, USDT"
     )
     sim_seed: int = Field(
-        default=1, ge=0, description="seed of the generated market; the same seed gives the same market"
+        default=3, ge=0, description="seed of the generated market; the same seed gives the same market"
     )
     sim_speed: float | None = Field(
         default=None, gt=0, le=100_000, description="market time per wall time in sim mode; empty: chosen by the run"
+    )
+    paper_rest_url: str = Field(
+        default="https://fapi.binance.com", description="venue whose public market the paper mode takes: REST base"
+    )
+    paper_stream_url: str = Field(
+        default="wss://fstream.binance.com", description="venue whose public market the paper mode takes: stream base"
     )
     sim_data_dir: Path | None = Field(
         default=None, description="folder of recorded candles to play; empty: a generated market"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 from utils.logging import get_logger
@@ -52,3 +52,20 @@ class Loops:
         log.error("loop failed", loop=task.get_name(), exc_info=error)
         if not self._future().done():
             self._future().set_result(error)
+
+
+async def every(
+    interval_s: float,
+    step: Callable[[], Awaitable[object]],
+    *,
+    beat: Callable[[], None] = lambda: None,
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+) -> None:
+    """Do `step` now and every `interval_s` until cancelled; `beat` after each success. A failure is only logged."""
+    while True:
+        try:
+            await step()
+            beat()
+        except Exception:
+            log.exception("periodic step failed")
+        await sleep(interval_s)
