@@ -142,6 +142,7 @@ class TradingCore:
 
     def _on_tick(self, _event: Tick) -> None:
         desk = self._desk
+        desk.forget_reads()
         if desk.days.roll(desk.venue_ms):
             valuation.revalue(desk)
             desk.account.start_day()

@@ -27,6 +27,8 @@ from executor.trade import Trade
 
 ZERO = Decimal(0)
 KNOWN_SIGNALS_MAX = 20_000
+READ_PAUSE_MS = 200
+"""The same read is not repeated faster: an answer that proves nothing must not become a storm of questions."""
 READ_LIFE_MS = 30_000
 """A read whose answer never came may be asked again after this time."""
 
@@ -82,6 +84,7 @@ class Desk:
     positions: Positions = field(default_factory=Positions)
     link: Connectivity = field(default_factory=Connectivity)
     inflight: dict[VenueCommand, int] = field(default_factory=dict)
+    reads: dict[VenueCommand, int] = field(default_factory=dict)
     fills_read_ms: dict[str, int] = field(default_factory=dict)
     foreign_positions: dict[str, str] = field(default_factory=dict)
     foreign_orders: dict[str, str] = field(default_factory=dict)
@@ -141,12 +144,19 @@ class Desk:
         self.out.send(symbol, command, gated=gated)
 
     def ask(self, symbol: str, command: QueryOrder | FetchPositions | FetchFills | FetchIncome) -> bool:
-        """Send a read unless the same one is under way; True when it was sent now."""
+        """Send a read unless the same one is under way or was sent a moment ago; True when it was sent now."""
         issued_ms = self.inflight.get(command)
         if issued_ms is not None and self.now_ms - issued_ms < READ_LIFE_MS:
             return False
+        if self.now_ms - self.reads.get(command, -READ_PAUSE_MS) < READ_PAUSE_MS:
+            return False
+        self.reads[command] = self.now_ms
         self.send(symbol, command)
         return True
+
+    def forget_reads(self) -> None:
+        """Drop reads that no longer hold back a repetition."""
+        self.reads = {command: at for command, at in self.reads.items() if self.now_ms - at < READ_PAUSE_MS}
 
     def alert(
         self,

@@ -17,7 +17,7 @@ class ExecutionPolicy:
     """A partly filled entry waits so long for its remaining fills before the stop is priced."""
     naked_ms_max: int = 4_000
     stop_tries: int = 5
-    stop_retry_ms: int = 800
+    stop_retry_ms: int = 700
     stop_losses_max: int = 3
     """A stop that was removed or died so often is not placed again: the position is closed."""
     target_tries: int = 5

@@ -191,7 +191,7 @@ class Executor:
             effects = self._core.handle(event)
         except Exception as error:
             # A defect in one event must not leave positions without their guard: say so loudly and go on.
-            log.exception("the core failed on an event", event=type(event).__name__)
+            log.exception("the core failed on an event", kind=type(event).__name__)
             self._report_defect(event, error)
             return
         self.events_handled += 1

@@ -1,0 +1,421 @@
+"""What happened while nobody looked: missed events, restarts, other people's hands."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from core.commands import (
+    CancelOrder,
+    FetchBalances,
+    FetchOpenAlgoOrders,
+    FetchOpenOrders,
+    FetchPositions,
+    RefusalKind,
+)
+from core.enums import AlgoStatus, Leg, OrderType, PositionSide, Side
+from core.events import (
+    AccountConfigChanged,
+    ClockJumped,
+    MarginCalled,
+    StreamKind,
+    StreamState,
+    UnknownVenueMessage,
+)
+from core.orders import AlgoOrderReport
+from core.records import ExitReason, TradeState
+from tests.unit.executor.fake_venue import doubt
+from tests.unit.executor.lab import BTC, ETH, START_MS, D, Lab, Rows, refused
+
+
+def _stop(client_id: str, trigger: str = "99.7", symbol: str = BTC) -> AlgoOrderReport:
+    return AlgoOrderReport(
+        symbol=symbol,
+        client_order_id=client_id,
+        algo_id=9,
+        side=Side.SELL,
+        position_side=PositionSide.BOTH,
+        type=OrderType.STOP_MARKET,
+        status=AlgoStatus.NEW,
+        trigger_price=D(trigger),
+        quantity=D(0),
+        close_position=True,
+        reduce_only=False,
+        update_time_ms=START_MS,
+    )
+
+
+# --- before entries -------------------------------------------------------------------------------------------
+
+
+def test_entries_wait_for_the_first_reconciliation() -> None:
+    lab = Lab(ready=False)
+    lab.quote(BTC, D(100))
+    lab.stream(StreamKind.MARKET, StreamState.READY)
+    lab.stream(StreamKind.USER, StreamState.READY)
+    lab.signal()
+    assert [d.code for d in lab.rows.denials] == ["not_reconciled"]
+    lab.run(250)
+    lab.signal(number=1)
+    lab.run(500)
+    assert lab.state() is TradeState.PROTECTED
+
+
+@pytest.mark.parametrize("kind", [FetchPositions, FetchOpenOrders, FetchOpenAlgoOrders, FetchBalances])
+@pytest.mark.parametrize("answer", [doubt(), refused(RefusalKind.THROTTLED)])
+def test_read_that_fails_means_unknown_not_flat(kind: type, answer: object) -> None:
+    lab = Lab(ready=False)
+    lab.fault(answer, kind=kind, times=3)  # type: ignore[arg-type]
+    lab.make_ready()
+    lab.run(1_500)
+    lab.signal()
+    assert [d.code for d in lab.rows.denials] == ["not_reconciled"]
+    lab.run(10_000)
+    lab.signal(number=1)
+    lab.run(500)
+    assert lab.state() is TradeState.PROTECTED
+
+
+def test_answer_that_never_comes_is_given_up_and_asked_again() -> None:
+    lab = Lab(ready=False)
+    lab.fault(None, kind=FetchPositions)
+    lab.make_ready()
+    lab.run(30_000)
+    assert not lab.core.view().is_reconciled
+    lab.run(60_000)
+    assert lab.core.view().is_reconciled
+
+
+@pytest.mark.parametrize("kind", list(StreamKind))
+def test_stream_that_is_lost_stops_entries_until_it_is_back_and_reconciled(kind: StreamKind) -> None:
+    lab = Lab()
+    lab.stream(kind, StreamState.LOST)
+    lab.run(1_000)
+    lab.signal()
+    assert lab.rows.denials[-1].code in ("stream_down", "not_reconciled")
+    lab.stream(kind, StreamState.READY)
+    lab.run(500)
+    lab.signal(number=1)
+    lab.run(500)
+    assert lab.state() is TradeState.PROTECTED
+
+
+@pytest.mark.parametrize(
+    "event",
+    [ClockJumped(5_000, START_MS, START_MS), UnknownVenueMessage("SURPRISE", START_MS, START_MS)],
+    ids=lambda event: type(event).__name__,
+)
+def test_surprise_demands_a_reconciliation_before_entries(event: ClockJumped | UnknownVenueMessage) -> None:
+    lab = Lab()
+    lab.feed(event)
+    lab.signal()
+    assert lab.rows.denials[-1].code == "not_reconciled"
+    lab.run(500)
+    assert lab.core.view().is_reconciled
+
+
+def test_periodic_reads_that_keep_failing_stop_entries() -> None:
+    lab = Lab()
+    lab.fault(doubt(), kind=FetchOpenOrders, times=99)
+    lab.run(45_000)
+    assert not lab.core.view().is_reconciled
+    assert "Reconciliation fails" in lab.titles()
+
+
+# --- missed events --------------------------------------------------------------------------------------------
+
+
+def test_stop_that_fired_unseen_is_booked_from_the_trade_list() -> None:
+    lab = Lab()
+    lab.open_long()
+    lab.venue.mute = True
+    lab.price(BTC, "99.5")
+    lab.run(40_000)
+    row = lab.trade()
+    assert row.state is TradeState.CLOSED
+    assert row.exit_reason is ExitReason.STOP
+    assert D(10_000) + row.realized_pnl - row.fees == lab.venue.wallet
+    assert lab.core.view().corrections == 0
+
+
+def test_fill_event_that_is_lost_is_read_within_seconds_of_the_account_event() -> None:
+    lab = Lab()
+    lab.venue.fill_parts = (D("0.5"), D("0.5"))
+    lab.hold_events = True
+    lab.signal()
+    lab.hold_events = False
+    executions = [e for e in lab.venue.events if getattr(getattr(e, "report", None), "fill", None) is not None]
+    lab.venue.events.remove(executions[0])
+    lab.run(4_000)
+    assert lab.trade().entry_quantity == lab.venue.position(BTC)
+    assert len(lab.rows.fills) == 2
+
+
+def test_order_of_ours_on_a_flat_symbol_is_cancelled() -> None:
+    lab = Lab()
+    lab.venue.algos["ft-1-7-S0"] = _stop("ft-1-7-S0")
+    lab.run(31_000)
+    assert lab.venue.algos["ft-1-7-S0"].status is AlgoStatus.CANCELED
+
+
+def test_order_of_a_younger_epoch_freezes_entries() -> None:
+    lab = Lab()
+    lab.venue.algos["ft-9-7-S0"] = _stop("ft-9-7-S0")
+    lab.run(31_000)
+    lab.signal()
+    assert lab.rows.denials[-1].code == "halted"
+    assert "Another instance trades this account" in lab.titles()
+    assert lab.sent(CancelOrder) == []
+
+
+# --- other hands ----------------------------------------------------------------------------------------------
+
+
+def test_position_closed_by_hand_closes_the_trade_and_its_orders() -> None:
+    lab = Lab()
+    lab.venue._expire_bound = lambda symbol: None  # type: ignore[method-assign]
+    lab.open_long()
+    lab.venue.market_order(BTC, Side.SELL, lab.venue.position(BTC), "web_1")
+    lab.flush()
+    lab.run(1_000)
+    row = lab.trade()
+    assert (row.state, row.exit_reason) == (TradeState.CLOSED, ExitReason.EXTERNAL)
+    assert all(a.status.is_terminal for a in lab.venue.algos.values())
+    assert D(10_000) + row.realized_pnl - row.fees == lab.venue.wallet
+
+
+def test_position_partly_closed_by_hand_goes_on_with_the_rest() -> None:
+    lab = Lab()
+    lab.open_long()
+    half = lab.venue.position(BTC) / 2
+    lab.venue.market_order(BTC, Side.SELL, half, "web_1")
+    lab.flush()
+    lab.run(1_000)
+    assert lab.trade().quantity == half
+    assert lab.state() is TradeState.PROTECTED
+    lab.price(BTC, "100.7")
+    lab.run(1_000)
+    assert lab.trade().state is TradeState.CLOSED
+
+
+def test_position_enlarged_by_hand_is_adopted_whole_and_flagged() -> None:
+    lab = Lab()
+    lab.open_long()
+    lab.venue.market_order(BTC, Side.BUY, D("0.5"), "web_1")
+    lab.flush()
+    lab.run(1_000)
+    assert lab.trade().quantity == lab.venue.position(BTC)
+    assert "somebody else" in lab.trade().flagged
+    assert len(lab.live_stops()) == 1
+
+
+@pytest.mark.parametrize(
+    ("client_id", "reason"),
+    [
+        ("autoclose-1", ExitReason.LIQUIDATION),
+        ("adl_autoclose", ExitReason.ADL),
+        ("settlement_autoclose-1", ExitReason.SETTLEMENT),
+    ],
+)
+def test_position_closed_by_the_venue_is_recognised(client_id: str, reason: ExitReason) -> None:
+    lab = Lab()
+    lab.venue.fill_parts = (D("0.5"), D("0.5"))
+    lab.open_long()
+    lab.venue.market_order(BTC, Side.SELL, lab.venue.position(BTC), client_id)
+    lab.flush()
+    lab.run(1_000)
+    assert lab.trade().exit_reason is reason
+    lab.signal(number=1)
+    lab.run(500)
+    if reason is ExitReason.LIQUIDATION:
+        assert lab.rows.denials[-1].code == "halted"
+    else:
+        assert lab.state(2) is TradeState.PROTECTED
+
+
+def test_foreign_position_blocks_its_symbol_and_is_left_alone() -> None:
+    lab = Lab()
+    lab.venue.market_order(ETH, Side.BUY, D(1), "web_1")
+    lab.flush()
+    lab.run(15_000)
+    lab.signal(ETH)
+    assert lab.rows.denials[-1].code in ("symbol_blocked", "not_reconciled", "position_open")
+    assert lab.venue.position(ETH) == 1
+    assert lab.submitted(Leg.CLOSE) == []
+    assert "ETHUSDT: position that is not ours" in lab.titles()
+    assert len([f for f in lab.rows.fills.values() if f.intent_id is None]) == 1
+    lab.venue.market_order(ETH, Side.SELL, D(1), "web_2")
+    lab.flush()
+    lab.run(40_000)
+    lab.signal(ETH, number=1)
+    lab.run(500)
+    assert lab.state() is TradeState.PROTECTED
+
+
+def test_position_turned_by_hand_closes_the_trade_and_blocks_the_rest() -> None:
+    lab = Lab()
+    lab.open_long()
+    ours = lab.venue.position(BTC)
+    lab.venue.market_order(BTC, Side.SELL, ours * 2, "web_1")
+    lab.flush()
+    lab.run(30_000)
+    assert lab.venue.position(BTC) == -ours
+    lab.signal(number=1)
+    assert lab.rows.denials[-1].code in ("symbol_blocked", "not_reconciled", "position_open")
+    assert lab.submitted(Leg.CLOSE) == []
+
+
+def test_foreign_order_blocks_its_symbol_while_it_stands_and_is_left_alone() -> None:
+    lab = Lab()
+    lab.venue.algos["web_7"] = _stop("web_7", symbol=ETH)
+    lab.run(31_000)
+    lab.signal(ETH)
+    assert lab.rows.denials[-1].code == "symbol_blocked"
+    assert lab.sent(CancelOrder) == []
+    lab.venue.algos["web_7"] = replace(lab.venue.algos["web_7"], status=AlgoStatus.CANCELED)
+    lab.run(31_000)
+    lab.signal(ETH, number=1)
+    lab.run(500)
+    assert lab.state() is TradeState.PROTECTED
+
+
+def test_leverage_changed_by_hand_blocks_the_symbol_until_read_back_equal() -> None:
+    lab = Lab()
+    lab.fault(doubt(), where=lambda c: type(c).__name__ == "FetchSymbolConfig")
+    lab.feed(AccountConfigChanged(BTC, 20, None, lab.now_ms, lab.now_ms))
+    lab.signal()
+    assert lab.rows.denials[-1].code == "symbol_blocked"
+    lab.feed(AccountConfigChanged(BTC, 5, None, lab.now_ms, lab.now_ms))
+    lab.signal(number=1)
+    lab.run(500)
+    assert lab.state() is TradeState.PROTECTED
+
+
+def test_margin_call_is_told() -> None:
+    lab = Lab()
+    lab.feed(MarginCalled((BTC,), lab.now_ms, lab.now_ms))
+    assert "Margin call" in lab.titles()
+
+
+def test_quantity_that_nothing_explains_is_corrected_and_flagged() -> None:
+    lab = Lab()
+    lab.open_long()
+    held = lab.venue.positions[BTC]
+    held.quantity -= D("0.5")
+    lab.run(60_000)
+    assert lab.trade().quantity == held.quantity
+    assert "corrected" in lab.trade().flagged
+    assert any(f.correction for f in lab.rows.fills.values())
+    assert "BTCUSDT: book corrected to the venue's position" in lab.titles()
+
+
+# --- restart --------------------------------------------------------------------------------------------------
+
+
+def test_restart_with_open_position_keeps_its_stop_and_goes_on() -> None:
+    lab = Lab()
+    lab.open_long()
+    again = lab.restart()
+    assert again.state() is TradeState.PROTECTED
+    assert again.submitted(Leg.STOP) == lab.submitted(Leg.STOP)
+    again.price(BTC, "100.7")
+    again.run(1_000)
+    row = again.trade()
+    assert (row.state, row.exit_reason) == (TradeState.CLOSED, ExitReason.TARGET)
+    assert D(10_000) + row.realized_pnl - row.fees == again.venue.wallet
+
+
+def test_restart_after_the_stop_fired_while_away_books_it() -> None:
+    lab = Lab()
+    lab.open_long()
+    lab.dead = True
+    lab.price(BTC, "99.5")
+    again = lab.restart()
+    again.run(10_000)
+    row = again.trade()
+    assert (row.state, row.exit_reason) == (TradeState.CLOSED, ExitReason.STOP)
+    assert D(10_000) + row.realized_pnl - row.fees == again.venue.wallet
+
+
+def test_restart_between_fill_and_stop_places_the_stop() -> None:
+    lab = Lab()
+    lab.hold_events = True
+    lab.fault(doubt(), leg=Leg.ENTRY, apply=True)
+    lab.signal()
+    again = lab.restart(away_ms=1_000)
+    again.run(3_000)
+    assert again.state() is TradeState.PROTECTED
+    assert len(again.live_stops()) == 1
+    assert len(again.submitted(Leg.ENTRY)) == 1
+
+
+def test_restart_with_a_lost_stop_places_a_new_one() -> None:
+    lab = Lab()
+    lab.open_long()
+    del lab.venue.algos[lab.live_stops()[0]]
+    again = lab.restart()
+    again.run(5_000)
+    assert len(again.live_stops()) == 1
+    assert again.state() is TradeState.PROTECTED
+
+
+def test_restart_after_manual_close_while_away_books_it_as_external() -> None:
+    lab = Lab()
+    lab.open_long()
+    lab.dead = True
+    lab.venue.market_order(BTC, Side.SELL, lab.venue.position(BTC), "web_1")
+    again = lab.restart()
+    again.run(10_000)
+    assert (again.trade().state, again.trade().exit_reason) == (TradeState.CLOSED, ExitReason.EXTERNAL)
+
+
+def test_restart_ids_never_meet_those_of_the_earlier_process() -> None:
+    lab = Lab()
+    lab.open_long()
+    lab.price(BTC, "100.7")
+    lab.run(1_000)
+    again = lab.restart()
+    again.signal(number=5)
+    again.run(500)
+    ids = [c.approved.order.client_order_id for c in again.submitted(Leg.ENTRY)]
+    assert ids == ["ft-1-1-E0", "ft-2-2-E0"]
+
+
+def test_restart_keeps_halts_and_day_totals() -> None:
+    lab = Lab()
+    lab.fault(refused(RefusalKind.BUSINESS, -1), leg=Leg.STOP, times=99)
+    lab.signal()
+    lab.run(6_000)
+    again = lab.restart()
+    again.signal(number=9)
+    assert again.rows.denials[-1].code == "halted"
+    assert again.core.view().day_net_pnl == lab.core.view().day_net_pnl != 0
+
+
+def test_second_restart_changes_nothing() -> None:
+    lab = Lab()
+    lab.open_long()
+    first = lab.restart()
+    first.run(31_000)
+    positions = dict(first.rows.positions)
+    second = first.restart()
+    second.run(31_000)
+    strip = lambda rows: {k: replace(v, updated_time_ms=0) for k, v in rows.items()}  # noqa: E731
+    assert strip(second.rows.positions) == strip(positions)
+    assert len(second.submitted(Leg.STOP)) == 1
+
+
+def test_lost_database_adopts_the_position_that_our_stop_protects() -> None:
+    lab = Lab()
+    lab.open_long()
+    lab.rows = Rows()
+    again = lab.restart()
+    again.run(2_000)
+    row = again.rows.positions[1]
+    assert row.strategy == "adopted"
+    assert row.quantity == again.venue.position(BTC)
+    again.price(BTC, "99.5")
+    again.run(3_000)
+    assert again.rows.positions[1].state is TradeState.CLOSED
+    assert again.venue.position(BTC) == 0

@@ -1,0 +1,276 @@
+"""The shell: order of effects, lanes, failing writes, answers, an orderly end. Real event loop, no real waiting."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+import pytest
+
+from core.bus import Bus
+from core.candle import ClosedCandle
+from core.clock import SystemClock
+from core.commands import FetchPositions, InDoubt, SubmitOrder, VenueCommand, VenueReply
+from core.effects import Notify, Persist, Send
+from core.enums import Leg, Severity
+from core.errors import PersistenceError
+from core.events import Event, PriceUpdated, SignalReceived, StreamChanged, StreamKind, StreamState
+from core.records import (
+    AlertRecord,
+    CandleRecord,
+    DecisionRecord,
+    HaltRecord,
+    Record,
+    SignalRecord,
+    SignalStatus,
+    TradeState,
+)
+from core.restore import RestoredState
+from core.signal import Signal, Verdict
+from executor.core import TradingCore
+from executor.shell import Executor, symbol_of
+from tests.unit.executor.fake_venue import FakeVenue
+from tests.unit.executor.lab import BTC, ETH, D, Listing, Rows, setup_report, signal, trading_config
+
+
+class AsyncVenue:
+    """The pure fake venue behind the asynchronous port; user events go to the executor at once."""
+
+    def __init__(self, fake: FakeVenue, clock: SystemClock) -> None:
+        self.fake, self.clock = fake, clock
+        self.sink: Callable[[Event], None] = lambda event: None
+        self.gate: asyncio.Event | None = None
+        self.log: list[str] = []
+        self.error: Exception | None = None
+
+    async def execute(self, command: VenueCommand) -> VenueReply:
+        name = type(command).__name__
+        if isinstance(command, SubmitOrder):
+            name = f"{command.approved.order.symbol}:{command.approved.order.leg.value}"
+        self.log.append(name)
+        await asyncio.sleep(0)
+        if isinstance(command, SubmitOrder) and self.gate is not None:
+            await self.gate.wait()
+        if self.error is not None:
+            raise self.error
+        now = self.clock.now_ms()
+        self.fake.now_ms = now
+        outcome = self.fake.execute(command)
+        for event in self.fake.events:
+            self.sink(event)
+        self.fake.events.clear()
+        return VenueReply(command, outcome or InDoubt("silent"), now, now, now + 5_500)
+
+    def venue_time_ms(self) -> int:
+        return self.clock.now_ms()
+
+
+class Writer:
+    """Rows behind the writer port; commits can be slowed per symbol, or made to fail."""
+
+    def __init__(self, log: list[str]) -> None:
+        self.rows, self.log = Rows(), log
+        self.failing = False
+        self.gates: dict[str, asyncio.Event] = {}
+
+    def submit(self, records: Sequence[Record]) -> None:
+        for record in records:
+            self.rows.write(record)
+
+    async def commit(self, records: Sequence[Record]) -> None:
+        symbol = symbol_of(Persist(tuple(records)))
+        await asyncio.sleep(0)
+        if symbol in self.gates:
+            await self.gates[symbol].wait()
+        if self.failing:
+            raise PersistenceError("disk full")
+        self.log.append(f"{symbol}:commit")
+        self.submit(records)
+
+
+class Alerts:
+    def __init__(self) -> None:
+        self.records: list[AlertRecord] = []
+
+    def emit(self, alert: AlertRecord) -> None:
+        self.records.append(alert)
+
+
+class Rig:
+    def __init__(self) -> None:
+        self.clock = SystemClock()
+        self.venue = AsyncVenue(FakeVenue(prices={BTC: D(100), ETH: D(50)}), self.clock)
+        self.writer, self.alerts = Writer(self.venue.log), Alerts()
+        self.bus: Bus[Signal] = Bus(16)
+        core = TradingCore(
+            trading_config(),
+            Listing(BTC, ETH),
+            epoch=1,
+            next_intent=1,
+            restored=RestoredState(),
+            setup=setup_report(BTC, ETH),
+        )
+        self.executor = Executor(
+            core,
+            self.venue,
+            self.writer,
+            self.alerts,
+            self.clock,
+            self.venue,
+            signals=self.bus,
+            clock_offset_ms=lambda: 0,
+            tick_ms=5,
+        )
+        self.venue.sink = self.executor.offer
+        self.task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        self.task = asyncio.create_task(self.executor.run())
+        now = self.clock.now_ms()
+        for symbol, price in self.venue.fake.prices.items():
+            self.executor.offer(PriceUpdated(symbol, price, now, now))
+        for kind in StreamKind:
+            self.executor.offer(StreamChanged(kind, StreamState.READY, "", now, now))
+        await self.until(lambda: self.executor.view().is_open_for_entries)
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        for _ in range(400):
+            if condition():
+                return
+            await asyncio.sleep(0.005)
+        raise AssertionError("condition did not come true within 2 s")
+
+    def offer_signal(self, symbol: str = BTC, number: int = 0) -> None:
+        now = self.clock.now_ms()
+        self.executor.offer(SignalReceived(signal(symbol, time_ms=now, number=number), now, now))
+
+    def state(self, intent_id: int = 1) -> TradeState | None:
+        row = self.writer.rows.intents.get(intent_id)
+        return None if row is None else row.state
+
+
+@pytest.fixture
+async def rig() -> Rig:
+    made = Rig()
+    await made.start()
+    return made
+
+
+async def test_signal_from_the_bus_is_traded_and_every_order_follows_its_commit(rig: Rig) -> None:
+    await rig.bus.publish(signal(BTC, time_ms=rig.clock.now_ms()))
+    await rig.until(lambda: rig.state() is TradeState.PROTECTED)
+    order = [entry for entry in rig.venue.log if entry.startswith(BTC)]
+    assert order.index(f"{BTC}:commit") < order.index(f"{BTC}:E")
+    assert order[order.index(f"{BTC}:S") - 1] == f"{BTC}:commit"
+    await rig.executor.stop()
+    assert rig.task is not None
+    await rig.task
+
+
+async def test_commit_of_one_symbol_does_not_hold_back_another(rig: Rig) -> None:
+    rig.writer.gates[BTC] = asyncio.Event()
+    rig.offer_signal(BTC)
+    rig.offer_signal(ETH)
+    await rig.until(lambda: f"{ETH}:S" in rig.venue.log)
+    assert f"{BTC}:E" not in rig.venue.log
+    rig.writer.gates[BTC].set()
+    await rig.until(lambda: f"{BTC}:S" in rig.venue.log)
+    await rig.executor.stop()
+
+
+async def test_intent_that_is_not_on_disk_is_not_sent_and_entries_resume_after_recovery(rig: Rig) -> None:
+    rig.writer.failing = True
+    rig.offer_signal(BTC)
+    await rig.until(lambda: rig.executor.view().is_degraded)
+    assert f"{BTC}:E" not in rig.venue.log
+    rig.writer.failing = False
+    await rig.executor.stop(wait_s=0.1)
+
+
+async def test_protection_goes_on_when_the_disk_fails_after_entry(rig: Rig) -> None:
+    rig.venue.gate = asyncio.Event()
+    rig.offer_signal(BTC)
+    await rig.until(lambda: f"{BTC}:E" in rig.venue.log)
+    rig.writer.failing = True
+    rig.venue.gate.set()
+    await rig.until(lambda: f"{BTC}:S" in rig.venue.log)
+    rig.writer.failing = False
+    await rig.executor.stop(wait_s=0.1)
+
+
+async def test_stop_waits_for_the_request_under_way_and_protects_its_fill(rig: Rig) -> None:
+    rig.venue.gate = asyncio.Event()
+    rig.offer_signal(BTC)
+    await rig.until(lambda: f"{BTC}:E" in rig.venue.log)
+    stopping = asyncio.create_task(rig.executor.stop())
+    await asyncio.sleep(0.05)
+    assert not stopping.done()
+    rig.venue.gate.set()
+    await stopping
+    assert rig.state() is TradeState.PROTECTED
+    assert rig.executor.view().is_stopping
+
+
+async def test_venue_port_that_raises_leaves_writes_in_doubt_and_reads_unknown(rig: Rig) -> None:
+    rig.venue.error = RuntimeError("broken")
+    rig.offer_signal(BTC)
+    await rig.until(lambda: rig.state() is TradeState.IN_DOUBT)
+    rig.venue.error = None
+    await rig.executor.stop(wait_s=0.1)
+
+
+async def test_defect_in_the_core_is_reported_and_the_loop_goes_on(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    core = rig.executor._core
+    real = core.handle
+
+    def broken(event: object) -> object:
+        if isinstance(event, SignalReceived):
+            raise KeyError("defect")
+        return real(event)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(core, "handle", broken)
+    rig.offer_signal(BTC)
+    await rig.until(lambda: bool(rig.alerts.records))
+    assert rig.alerts.records[0].severity is Severity.CRITICAL
+    handled = rig.executor.events_handled
+    await rig.until(lambda: rig.executor.events_handled > handled)
+    await rig.executor.stop()
+
+
+async def test_health_shows_depths_and_progress(rig: Rig) -> None:
+    health = rig.executor.health()
+    assert health["events_handled"]
+    assert health["queue_depth_max"]
+    sent: list[VenueCommand] = []
+    rig.executor.on_sent = sent.append
+    rig.offer_signal(BTC)
+    await rig.until(lambda: any(isinstance(c, SubmitOrder) and c.approved.order.leg is Leg.STOP for c in sent))
+    await rig.executor.stop()
+
+
+async def test_run_when_cancelled_ends_all_its_tasks(rig: Rig) -> None:
+    assert rig.task is not None
+    rig.task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await rig.task
+    await asyncio.sleep(0)
+    assert all(task.done() for task in rig.executor._running)
+
+
+def test_symbol_of_each_effect() -> None:
+    alert = AlertRecord("k", Severity.INFO, "t", "x", 1)
+    made = signal()
+    verdict = Verdict("vwap", ETH, "1m", 1, 1, "signal", {})
+    candle = CandleRecord(_candle())
+    assert symbol_of(Notify(alert)) == ""
+    assert symbol_of(Persist(())) == ""
+    assert symbol_of(Persist((HaltRecord("*", "x", True, "", 1),))) == ""
+    assert symbol_of(Persist((SignalRecord(made, SignalStatus.DENIED),))) == BTC
+    assert symbol_of(Persist((DecisionRecord(verdict),))) == ETH
+    assert symbol_of(Persist((candle,))) == BTC
+    assert symbol_of(Send(FetchPositions())) == ""
+    assert symbol_of(Send(FetchPositions(BTC))) == BTC
+
+
+def _candle() -> ClosedCandle:
+    return ClosedCandle(BTC, "1m", 0, D(1), D(1), D(1), D(1), D(1))
