@@ -104,13 +104,16 @@ class StreamConnection:
         """Close the socket and the SDK's session; a peer that does not answer is not waited for."""
         self.lost = self.lost or "closed by us"
         client = self._client
-        with contextlib.suppress(Exception):
+        try:
             async with asyncio.timeout(CLOSE_TIMEOUT_S):
                 if client.connections:
                     await client.close_connection(close_session=False)
-        if client.session is not None:
-            with contextlib.suppress(Exception):
-                await client.session.close()
+        except Exception as error:  # the socket is given up either way
+            _LOG.debug("closing /%s: %s", self._path, type(error).__name__)
+        finally:
+            if client.session is not None:
+                with contextlib.suppress(Exception):
+                    await client.session.close()
 
     async def _subscribe(self, socket: Any, streams: list[str]) -> None:
         await self._client.subscribe(streams, stream_url=self._path)

@@ -24,6 +24,9 @@ _LOG = logging.getLogger(__name__)
 STREAMS_PER_CONNECTION = 1000
 """The venue allows 1024."""
 
+JUDGE_EVERY_MS = 1_000
+"""The ages of some hundred streams are looked at once a second."""
+
 
 @dataclass(frozen=True, slots=True)
 class MarketTimings:
@@ -206,7 +209,7 @@ class _Group:
 
     async def _judge(self) -> Replace | None:
         now_ms = self._clock.now_ms()
-        if now_ms - self._checked_ms < 1_000:
+        if now_ms - self._checked_ms < JUDGE_EVERY_MS:
             return None
         self._checked_ms = now_ms
         for kind, at_ms in self.last_by_kind.items():

@@ -43,6 +43,7 @@ def quick_sdk(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("exchange.binance.supervisor.CHECK_EVERY_S", 0.01)
     monkeypatch.setattr("exchange.binance.supervisor.FIRST_BACKOFF_S", 0.01)
     monkeypatch.setattr("exchange.binance.supervisor.OVERLAP_S", 0.05)
+    monkeypatch.setattr("exchange.binance.market_stream.JUDGE_EVERY_MS", 10)
 
 
 @pytest.fixture
@@ -198,25 +199,54 @@ async def test_refused_connections_are_tried_again_with_growing_pauses(
     assert tries[-1] > tries[0]
 
 
+@contextlib.asynccontextmanager
+async def feeding(venue: VenueDouble, frames: dict[str, dict[str, Any]]) -> AsyncIterator[None]:
+    """Push `frames` (by stream) to every market connection, over and over."""
+
+    async def feed() -> None:
+        while True:
+            for socket in list(venue.sockets):
+                for stream in frames.keys() & set(socket.subscribed):
+                    with contextlib.suppress(ConnectionError):
+                        await socket.push(stream, frames[stream])
+            await asyncio.sleep(0.01)
+
+    task = asyncio.create_task(feed())
+    try:
+        yield
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
 async def test_silent_group_is_replaced(venue: VenueDouble, events: list[Event]) -> None:
     stream = market(venue, events.append, timings=MarketTimings(group_silent_ms=200))
-    async with running(stream):
-        socket = await venue.socket(MARKET)
-        stop = asyncio.Event()
-
-        async def keep_marks_alive() -> None:
-            while not stop.is_set():
-                with contextlib.suppress(ConnectionError):
-                    await socket.push(MARK, mark("1"))
-                await asyncio.sleep(0.02)
-
-        source = asyncio.create_task(keep_marks_alive())
-        stream._groups[0]._checked_ms = -10_000
+    async with running(stream), feeding(venue, {MARK: mark("1")}):
         await until(lambda: StreamState.LOST in states(events))
-        stop.set()
-        await source
     lost = next(event for event in events if isinstance(event, StreamChanged) and event.state is StreamState.LOST)
     assert "no kline_1m message" in lost.detail
+
+
+async def test_fed_groups_are_left_alone(venue: VenueDouble, events: list[Event]) -> None:
+    stream = market(venue, events.append, timings=MarketTimings(group_silent_ms=200, symbol_stale_ms=200))
+    async with running(stream), feeding(venue, {MARK: mark("1"), KLINE: kline("1")}):
+        await asyncio.sleep(0.6)
+        assert stream.health()["stale"] == []
+        assert stream.health()["age_ms"]["kline_1m"] < 200
+    assert states(events) == [StreamState.READY]
+    assert venue.opened == 1
+
+
+async def test_silent_symbol_is_resubscribed_once_without_a_gap(venue: VenueDouble, events: list[Event]) -> None:
+    timings = MarketTimings(symbol_stale_ms=150)
+    stream = BinanceMarketStream(venue.settings, SystemClock(), ["BTCUSDT", "ETHUSDT"], events.append, timings=timings)
+    async with running(stream), feeding(venue, {MARK: mark("1"), KLINE: kline("1")}):
+        await until(lambda: states(events) == [StreamState.READY, StreamState.READY])
+        await asyncio.sleep(0.4)
+        assert stream.health()["stale"] == ["ethusdt@markPrice@1s"]
+    assert venue.opened == 2  # healed by one new connection, not by one after the other
+    assert StreamState.LOST not in states(events)
 
 
 async def test_malformed_frame_that_kills_the_sdks_reader_is_noticed(venue: VenueDouble, events: list[Event]) -> None:
