@@ -115,6 +115,11 @@ class Repository:
         statement = select(_STATS).order_by(_STATS.c.event_time.desc()).limit(1)
         return next(iter(self._records(AccountStatRecord, statement)), None)
 
+    def first_equity(self) -> Decimal | None:
+        """Equity of the oldest valuation kept."""
+        value: Decimal | None = self._scalar(select(_STATS.c.equity).order_by(_STATS.c.event_time).limit(1))
+        return value
+
     def equity_curve(self, since_ms: int | None = None, points_max: int = 500) -> list[AccountStatRecord]:
         """Account valuations, ascending, thinned to the last one of each of at most `points_max` equal spans."""
         first = select(func.min(_STATS.c.event_time)).where(_STATS.c.event_time >= to_datetime(since_ms or 0))

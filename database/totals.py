@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from decimal import Decimal
 from typing import Any
 
@@ -56,6 +56,10 @@ class RunTotals:
     @property
     def net_pnl(self) -> Decimal:
         return self.realized_pnl - self.fees + self.funding
+
+    def since(self, earlier: RunTotals) -> RunTotals:
+        """Return what came about between `earlier` and these totals."""
+        return RunTotals(**{field.name: getattr(self, field.name) - getattr(earlier, field.name) for field in fields(self)})
 
 
 def run_totals(connection: Connection, since_ms: int | None, epoch: int | None) -> RunTotals:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sqlite3
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 from sqlalchemy import event
@@ -149,3 +153,30 @@ async def test_reader_that_stays_open_does_not_stop_the_writer_and_the_log_is_cu
     database.close()
     with closing(sqlite3.connect(path)) as connection:
         assert connection.execute("SELECT count(*) FROM fills").fetchone() == (20,)
+
+
+def test_many_readers_at_work_the_log_stays_bounded(database: Database, url):
+    """Dashboards read all the while; none holds a snapshot long enough to keep the log from being folded in."""
+    stop = threading.Event()
+    log = Path(url.removeprefix("sqlite:///") + "-wal")
+
+    def look() -> int:
+        looks = 0
+        while not stop.is_set():
+            database.repository.signals(limit=100)
+            looks += 1
+        return looks
+
+    async def write() -> int:
+        largest = 0
+        for n in range(0, 1500, 10):
+            await database.writer.commit([bulky(n + i) for i in range(10)])
+            largest = max(largest, os.stat(log).st_size)  # noqa: PTH116
+        return largest
+
+    with ThreadPoolExecutor(4) as pool:
+        readers = [pool.submit(look) for _ in range(4)]
+        largest = asyncio.run(write())
+        stop.set()
+        assert all(reader.result(10) > 0 for reader in readers)
+    assert largest < 12_000_000  # of 30 MB written
