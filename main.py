@@ -11,25 +11,22 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
-import click
 import typer
 from typer.core import TyperGroup
 
 from core.enums import Environment
 from core.errors import ConfigurationError, RuntimeFailure, TraderError
-from core.events import CandleClosed, Event, StreamChanged, StreamKind, StreamState
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from alerts.connections import ConnectionAlerts
     from config.settings import Settings
     from core.clock import Clock
     from core.summary import RunSummary
@@ -39,13 +36,13 @@ if TYPE_CHECKING:
     from exchange.binance.market_stream import BinanceMarketStream
     from exchange.binance.settings import VenueSettings
     from exchange.binance.user_stream import BinanceUserStream
+    from executor.settlement import Books
     from executor.shell import Executor
     from simulator.options import ExchangeOptions
     from status.console import LiveView, RecentEvents
     from status.health import HealthBoard
     from status.looplag import LoopLagProbe
     from strategies.feed import CandleFeed
-    from strategies.loader import StrategyBook
     from utils.tasks import Loops
 
     Stream = BinanceMarketStream | BinanceUserStream
@@ -58,17 +55,15 @@ SPEEDED_START_MS = 1_767_603_600_000
 """Where a market that runs faster than the clock begins, 2026-01-05 09:00 UTC: the same seed shows the same days."""
 ACCOUNT = "binance-usdm"
 SIGNALS_MAX = 1_024
-SETTLE_TRIES = 8
 READY_WAIT_S = 60.0
 ALERT_FLUSH_S = 5.0
-LEASE_RENEW_S = 5.0
 T = TypeVar("T")
 
 
 class RunByDefault(TyperGroup):
     """`main.py --for 60` means `main.py run --for 60`: whoever names no command wants to trade."""
 
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         about_the_program = {"--help", "-h", "--version"}
         if not args or (args[0].startswith("-") and args[0] not in about_the_program):
             args = ["run", *args]
@@ -137,6 +132,8 @@ class RunOptions:
     fresh: bool
     keep_database: bool
     """The database was named on the command line: never set it aside without being told to."""
+    throwaway: bool = False
+    """An account for a look only: the embedded exchange keeps no journal."""
 
 
 @app.command()
@@ -219,12 +216,15 @@ async def trade(settings: Settings, options: RunOptions) -> int:
         from alerts.slack import SlackChannel
         from config.universe import choose_symbols
         from core.bus import Bus
+        from core.router import EventRouter
         from core.signal import Signal
         from database.database import open_database
+        from database.keeper import keep_lease
         from exchange.binance.gateway import BinanceGateway
         from exchange.binance.market_stream import BinanceMarketStream
         from exchange.binance.user_stream import BinanceUserStream
         from executor.core import TradingCore
+        from executor.settlement import Settler
         from executor.setup import prepare
         from executor.shell import Executor
         from status.console import RecentEvents, print_summary, run_console
@@ -235,6 +235,7 @@ async def trade(settings: Settings, options: RunOptions) -> int:
         from strategies.feed import CandleFeed
         from strategies.loader import StrategyBook
         from strategies.runner import StrategyRunner
+        from strategies.watch import watch_strategies
 
         venue = await opening
         database = open_database(settings.db_url, settings.mode.value, clock=clock)
@@ -249,9 +250,9 @@ async def trade(settings: Settings, options: RunOptions) -> int:
         channels = [SlackChannel(webhook.get_secret_value())] if webhook else []
         dispatcher = AlertDispatcher(database.outbox, channels, clock, on_step=lambda: board.beat("alerts"))
         logging.getLogger().addHandler(ErrorAlertHandler(alerts, clock, epoch=epoch))
-        relay = Relay(ConnectionAlerts(alerts, clock, epoch=epoch))
+        router = EventRouter(ConnectionAlerts(alerts, clock, epoch=epoch).on_change)
 
-        gateway = BinanceGateway(venue.settings, clock, on_event=relay)
+        gateway = BinanceGateway(venue.settings, clock, on_event=router)
         stack.push_async_callback(gateway.close)
         await gateway.start()
         offered, recorded = tuple(gateway.instruments()), settings.sim_data_dir is not None
@@ -273,9 +274,9 @@ async def trade(settings: Settings, options: RunOptions) -> int:
             venue_time=gateway,
             clock=clock,
         )
-        relay.connect(executor, feed)
-        market = BinanceMarketStream(venue.settings, clock, symbols, relay, venue_time=gateway.venue_time)
-        user = BinanceUserStream(venue.settings, gateway, clock, relay, venue_time=gateway.venue_time)
+        router.connect(candles=feed.accept, catch_up=feed.catch_up, events=executor.offer)
+        market = BinanceMarketStream(venue.settings, clock, symbols, router, venue_time=gateway.venue_time)
+        user = BinanceUserStream(venue.settings, gateway, clock, router, venue_time=gateway.venue_time)
         lag = LoopLagProbe(clock)
         watch_health(board, database, executor, feed, market, user, gateway, lag)
 
@@ -290,16 +291,17 @@ async def trade(settings: Settings, options: RunOptions) -> int:
             "heartbeat": HeartbeatWriter(board, settings.status_dir).run(),
             "loop lag": lag.run(),
             "alerts": dispatcher.run(),
-            "lease": keep_lease(database, epoch, clock, stop, board),
-            "yaml": watch_strategies(book, events, gateway),
+            "lease": keep_lease(database, ACCOUNT, epoch, clock, lambda: board.beat("lease")),
+            "yaml": watch_strategies(book, lambda told: events.add(gateway.venue_time_ms(), told.message)),
             "retention": every(3_600, functools.partial(forget, database, settings, gateway)),
         }.items():
             loops.start(name, work)
         session = Session(settings, venue, symbols, clock.now_ms(), gateway.venue_time_ms())
-        settler = Settler(gateway, executor, database, config.quote_asset)
-        failure = await _until(stop, loops, None, ready(market, user, executor))
+        read_totals = database.repository.run_totals
+        settler = Settler(gateway, executor.reconcile, database.writer, read_totals, config.quote_asset)
+        failure = await loops.until(stop, work=ready(market, user, executor))
         opening_books = await settler.settle() if failure is None else None
-        failure = failure or await _until(stop, loops, None, warm_up(feed, console, len(symbols)))
+        failure = failure or await loops.until(stop, work=warm_up(feed, console, len(symbols)))
         alerts.emit(
             catalog.started(
                 epoch=epoch, mode=settings.mode.value, symbols=len(symbols), version=VERSION, time_ms=clock.now_ms()
@@ -307,7 +309,7 @@ async def trade(settings: Settings, options: RunOptions) -> int:
         )
         view = functools.partial(live_view, session, executor, board, clock, gateway, events)
         loops.start("console", run_console(view, console))
-        failure = failure or await _until(stop, loops, options.seconds)
+        failure = failure or await loops.until(stop, options.seconds)
 
         executor.stop_entries()
         closing_books = await settler.settle()
@@ -342,30 +344,6 @@ class Session:
     symbols: tuple[str, ...]
     started_ms: int
     venue_started_ms: int
-
-
-class Relay:
-    """Where the streams put their events: candles to the feed, everything else to the executor, losses to people."""
-
-    def __init__(self, connections: ConnectionAlerts) -> None:
-        self._connections = connections
-        self._executor: Executor | None = None
-        self._feed: CandleFeed | None = None
-
-    def connect(self, executor: Executor, feed: CandleFeed) -> None:
-        self._executor, self._feed = executor, feed
-
-    def __call__(self, event: Event) -> None:
-        if self._executor is None or self._feed is None:
-            return  # the gateway's first words, before there is anybody to hear them
-        if isinstance(event, CandleClosed):
-            self._feed.accept(event)
-            return
-        if isinstance(event, StreamChanged):
-            self._connections.on_change(event)
-            if event.kind is StreamKind.MARKET and event.state is StreamState.READY:
-                self._feed.catch_up()
-        self._executor.offer(event)
 
 
 async def open_venue(
@@ -428,8 +406,8 @@ def exchange_options(
         seed=settings.sim_seed,
         speed=speed,
         data_dir=None if is_paper else settings.sim_data_dir,
-        symbols=options.symbols or (None if settings.sim_data_dir is not None else configured),
-        journal=journal,
+        symbols=options.symbols or (None if settings.sim_data_dir is not None else configured or None),
+        journal=None if options.throwaway else journal,
         api_key=api_key,
         api_secret=api_secret,
         deposit=settings.sim_deposit,
@@ -464,65 +442,11 @@ async def warm_up(feed: CandleFeed, console: Console, symbols: int) -> None:
         logging.getLogger("main").warning("%s gives no candles yet: %s", symbol, reason)
 
 
-async def _until(
-    stop: asyncio.Event, loops: Loops, seconds: float | None, work: Coroutine[Any, Any, None] | None = None
-) -> BaseException | None:
-    """Wait for `work`, `stop`, a failed loop, or `seconds` to pass; return what failed, None otherwise."""
-    ends = [asyncio.ensure_future(end) for end in (stop.wait(), loops.failed())]
-    if work is not None:
-        ends.append(asyncio.ensure_future(work))
-    done, pending = await asyncio.wait(ends, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-    for task in pending:
-        task.cancel()
-    await asyncio.gather(*pending, return_exceptions=True)
-    if ends[1] in done:
-        return ends[1].result()
-    if work is not None and ends[2] in done:
-        return ends[2].exception()
-    return None
-
-
-class Settler:
-    """Finds a moment at which the venue's wallet and our rows tell of the same fills."""
-
-    def __init__(self, gateway: BinanceGateway, executor: Executor, database: Database, asset: str) -> None:
-        self._gateway, self._executor, self._database, self._asset = gateway, executor, database, asset
-
-    async def settle(self) -> Books | None:
-        """Return wallet and totals that belong together; None when the venue cannot be asked."""
-        wallet = await self._wallet()
-        for _ in range(SETTLE_TRIES):
-            if wallet is None or not await self._executor.reconcile("settling"):
-                return None
-            await self._database.writer.commit([])
-            totals = await asyncio.to_thread(self._database.repository.run_totals)
-            before, wallet = wallet, await self._wallet()
-            if before == wallet:
-                return Books(before, totals)
-        return None
-
-    async def _wallet(self) -> Decimal | None:
-        from core.commands import Accepted, FetchBalances
-
-        reply = await self._gateway.execute(FetchBalances())
-        if not isinstance(reply.outcome, Accepted):
-            return None
-        return sum((row.wallet_balance for row in reply.payload() if row.asset == self._asset), Decimal(0))
-
-
-@dataclass(frozen=True, slots=True)
-class Books:
-    """The venue's wallet and our totals since the database began, at one moment."""
-
-    wallet: Decimal
-    totals: RunTotals
-
-
 def summarize(
     session: Session,
     executor: Executor,
-    opening: Books | None,
-    closing: Books | None,
+    opening: Books[RunTotals] | None,
+    closing: Books[RunTotals] | None,
     clock: Clock,
     gateway: BinanceGateway,
 ) -> RunSummary:
@@ -538,17 +462,17 @@ def summarize(
     )
     if opening is None or closing is None:
         return summary
-    before, after = opening.totals, closing.totals
+    did = closing.totals.since(opening.totals)
     return replace(
         summary,
-        entries=after.entries - before.entries,
-        closed_trades=after.closed_trades - before.closed_trades,
-        wins=after.wins - before.wins,
-        losses=after.losses - before.losses,
-        realized_pnl=after.realized_pnl - before.realized_pnl,
-        fees=after.fees - before.fees,
-        funding=after.funding - before.funding,
-        denials=after.denials - before.denials,
+        entries=did.entries,
+        closed_trades=did.closed_trades,
+        wins=did.wins,
+        losses=did.losses,
+        realized_pnl=did.realized_pnl,
+        fees=did.fees,
+        funding=did.funding,
+        denials=did.denials,
         wallet_start=opening.wallet,
         wallet_end=closing.wallet,
     )
@@ -642,30 +566,6 @@ def risk_status(executor: Executor) -> dict[str, Any]:
         "day_net_pnl": view.day_net_pnl,
         "equity": view.equity,
     }
-
-
-async def keep_lease(database: Database, epoch: int, clock: Clock, stop: asyncio.Event, board: HealthBoard) -> None:
-    """Renew the lease until cancelled. Whoever lost it must not send anything more: the run ends."""
-    while True:
-        await asyncio.sleep(LEASE_RENEW_S)
-        try:
-            ours = await asyncio.to_thread(database.renew_lease, ACCOUNT, epoch, clock.now_ms())
-        except TraderError as error:
-            logging.getLogger("main").warning("the lease could not be renewed: %s", error)
-            continue
-        if not ours:
-            raise RuntimeFailure("another process took this account over; this one stops")
-        board.beat("lease")
-
-
-async def watch_strategies(book: StrategyBook, events: RecentEvents, gateway: BinanceGateway) -> None:
-    """Take edited strategy files over while running."""
-    from watchfiles import awatch
-
-    async for _ in awatch(*book.watch_paths()):
-        for outcome in book.reload_changed():
-            logging.getLogger("main").log(logging.INFO if outcome.applied else logging.WARNING, outcome.message)
-            events.add(gateway.venue_time_ms(), outcome.message)
 
 
 async def forget(database: Database, settings: Settings, gateway: BinanceGateway) -> None:
@@ -785,6 +685,93 @@ def _stop_on_signals() -> asyncio.Event:
         else:
             loop.add_signal_handler(number, ask)
     return stop
+
+
+@app.command()
+@kind_errors
+def check(
+    mode: Annotated[Environment | None, typer.Option(help="Check for this mode; default from .env, else sim.")] = None,
+    db: DbOption = None,
+    env_file: EnvFileOption = Path(".env"),
+    connect: Annotated[bool, typer.Option(help="Also connect to the venue and read the account.")] = True,
+) -> None:
+    """Validate .env, every YAML file, the database and the connection; print the effective configuration."""
+    from config import check as checks
+    from config.load import load_settings_with_origins
+    from config.symbols import load_trading_config
+    from strategies.loader import StrategyBook
+
+    loaded = load_settings_with_origins(env_file, {"mode": mode, "db_url": db})
+    settings = loaded.settings
+    limits_file = settings.config_dir / "symbols.yaml"
+    findings = [
+        checks.Finding(True, "settings", f"mode {settings.mode.value}"),
+        *checks.check_file_mode(env_file, settings),
+    ]
+    effective = checks.effective_settings(loaded)
+    names: list[str] = []
+
+    def read_limits() -> str:
+        config = load_trading_config(limits_file, settings)
+        names.extend(config.symbols)
+        effective.extend(checks.effective_trading(config, limits_file))
+        return f"{len(config.symbols)} symbols"
+
+    def read_strategies() -> str:
+        book = StrategyBook(settings.strategies_dir, names)
+        pairs = [active.name for symbol in names for active in book.on(symbol)]
+        unused = "".join(f"; {path} names no traded symbol" for path in book.unused_files())
+        return f"{len(set(pairs))} strategies on {len(names)} symbols{unused}"
+
+    findings += checks.examine(str(limits_file), read_limits)
+    findings += checks.examine(str(settings.strategies_dir), read_strategies)
+    findings += checks.examine("database", lambda: _check_database(settings))
+    if connect and all(finding.ok for finding in findings):
+        findings += checks.examine("connection", lambda: asyncio.run(_check_connection(settings)))
+    report = checks.report(findings, effective)
+    typer.echo("\n".join(report.lines()))
+    raise typer.Exit(0 if report.ok else 2)
+
+
+def _check_database(settings: Settings) -> str:
+    """Look at the database without making or changing it."""
+    from database.database import open_repository
+    from database.engine import parse_url, sqlite_path
+
+    path = sqlite_path(parse_url(settings.db_url))
+    if path is not None and not path.exists():
+        return f"{path} will be made by the first run"
+    repository = open_repository(settings.db_url)
+    environment = repository.environment()
+    repository.close()
+    if environment != settings.mode.value:
+        raise ConfigurationError(
+            f"it belongs to {environment}, not {settings.mode.value}: name another one in DB_URL (or --db)"
+        )
+    return f"belongs to {environment}"
+
+
+async def _check_connection(settings: Settings) -> str:
+    """Connect as a run would, with an exchange of its own in sim, and read the account."""
+    from core.clock import SystemClock
+    from core.commands import FetchBalances
+    from exchange.binance.gateway import BinanceGateway
+    from utils.tasks import Loops
+
+    clock, loops = SystemClock(), Loops()
+    async with AsyncExitStack() as stack:
+        options = RunOptions(0, None, None, fresh=False, keep_database=True, throwaway=True)
+        venue = await open_venue(settings, options, (), clock, stack, loops)
+        stack.push_async_callback(loops.stop)
+        gateway = BinanceGateway(venue.settings, clock)
+        stack.push_async_callback(gateway.close)
+        await gateway.start()
+        reply = await gateway.execute(FetchBalances())
+        wallets = [f"{row.wallet_balance} {row.asset}" for row in reply.payload() if row.wallet_balance]
+        return (
+            f"{venue.settings.rest_url}: {len(gateway.instruments())} symbols, clock offset {gateway.clock_offset_ms} ms, "
+            f"wallet {', '.join(wallets) or 'empty'}"
+        )
 
 
 @app.command()

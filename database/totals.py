@@ -59,7 +59,8 @@ class RunTotals:
 
     def since(self, earlier: RunTotals) -> RunTotals:
         """Return what came about between `earlier` and these totals."""
-        return RunTotals(**{field.name: getattr(self, field.name) - getattr(earlier, field.name) for field in fields(self)})
+        names = [field.name for field in fields(self)]
+        return RunTotals(**{name: getattr(self, name) - getattr(earlier, name) for name in names})
 
 
 def run_totals(connection: Connection, since_ms: int | None, epoch: int | None) -> RunTotals:

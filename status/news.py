@@ -9,7 +9,8 @@ from core.ports import RecordWriter
 from core.records import DenialRecord, HaltRecord, PositionRecord, Record, TradeState
 from status.console import RecentEvents, money
 
-ENTERED = frozenset({TradeState.FILLED, TradeState.PROTECTED})
+EVERYDAY_DENIALS = frozenset({"position_open"})
+"""A signal that repeats itself while its position is open: stored like every denial, but no news."""
 
 
 class NewsWriter:
@@ -39,7 +40,7 @@ class NewsWriter:
                 what = "halted" if record.active else "resumed"
                 scope = "all symbols" if record.scope == "*" else record.scope
                 self._events.add(record.since_time_ms, f"{scope} {what}: {record.reason} ({record.detail})")
-            elif isinstance(record, DenialRecord):
+            elif isinstance(record, DenialRecord) and record.code not in EVERYDAY_DENIALS:
                 self._events.add(record.event_time_ms, f"{record.symbol} signal denied: {record.code}")
 
     def _tell_position(self, record: PositionRecord) -> None:

@@ -32,6 +32,24 @@ class Loops:
         """Wait for the first failure and return it."""
         return await asyncio.shield(self._future())
 
+    async def until(
+        self, stop: asyncio.Event, seconds: float | None = None, work: Coroutine[Any, Any, None] | None = None
+    ) -> BaseException | None:
+        """Wait for the end of `work`, for `stop`, a failed loop, or `seconds`, whichever comes first.
+
+        Returns what failed, None otherwise. `work` is cancelled when something else ends the wait.
+        """
+        stopping, failing = asyncio.ensure_future(stop.wait()), asyncio.ensure_future(self.failed())
+        working = None if work is None else asyncio.ensure_future(work)
+        ends = {end for end in (stopping, failing, working) if end is not None}
+        done, pending = await asyncio.wait(ends, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        for task in pending:
+            task.cancel()
+        await asyncio.gather(*pending, return_exceptions=True)
+        if failing in done:
+            return failing.result()
+        return working.exception() if working is not None and working in done else None
+
     async def stop(self) -> None:
         """Cancel what still runs and wait for its end."""
         tasks = list(self._tasks)
