@@ -328,6 +328,30 @@ async def test_orders_off_the_filters_are_refused_for_certain(venue: Trader) -> 
     assert refusal(hedge).code == -4061
 
 
+async def test_hedge_mode_keeps_two_legs_and_closes_each_by_its_side(venue: Trader) -> None:
+    assert (await venue.execute(SetPositionMode(PositionMode.HEDGE))).outcome == Accepted(None)
+    assert (await venue.execute(FetchPositionMode())).payload() is PositionMode.HEDGE
+    sides = ((PositionSide.LONG, Side.BUY, Side.SELL), (PositionSide.SHORT, Side.SELL, Side.BUY))
+    quantities = {}
+    for leg, entry, _ in sides:
+        request, reply = await order(venue, entry, position_side=leg)
+        assert isinstance(reply.outcome, Accepted), reply.outcome
+        quantities[leg] = request.quantity
+    rows: tuple[PositionReport, ...] = (await venue.execute(FetchPositions(SYMBOL))).payload()
+    held = {row.position_side: row.quantity for row in rows if row.quantity}
+    assert held == {
+        PositionSide.LONG: quantities[PositionSide.LONG],
+        PositionSide.SHORT: -quantities[PositionSide.SHORT],
+    }
+    changing = await venue.execute(SetPositionMode(PositionMode.ONEWAY))
+    assert refusal(changing).code == -4068  # not while positions are open
+    for leg, _, exit in sides:
+        _, reply = await order(venue, exit, position_side=leg, quantity=quantities[leg])
+        assert isinstance(reply.outcome, Accepted), reply.outcome
+    assert await position(venue) == 0
+    assert (await venue.execute(SetPositionMode(PositionMode.ONEWAY))).outcome == Accepted(None)
+
+
 async def test_wrong_key_is_an_authentication_refusal(settings: VenueSettings) -> None:
     gateway = BinanceGateway(replace(settings, api_key="x" * 64), SystemClock())
     await gateway.synchronise()

@@ -9,6 +9,7 @@ import threading
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
+from typing import Any
 
 from core.clock import SystemClock
 from core.commands import VenueCommand, VenueReply
@@ -38,7 +39,7 @@ def settings_of_testnet() -> VenueSettings:
 
 
 @contextlib.contextmanager
-def embedded_exchange(speed: float) -> Iterator[VenueSettings]:
+def embedded_exchange(speed: float, **options: Any) -> Iterator[VenueSettings]:
     """Serve an exchange of three symbols from a thread of its own, on a free port."""
     started = threading.Event()
     found: list[ReadyInfo] = []
@@ -52,7 +53,7 @@ def embedded_exchange(speed: float) -> Iterator[VenueSettings]:
 
     async def play() -> None:
         loops.append(asyncio.get_running_loop())
-        await serve(ExchangeOptions(symbols=SYMBOLS, speed=speed), ready=ready, stop=stop)
+        await serve(ExchangeOptions(symbols=SYMBOLS, speed=speed, **options), ready=ready, stop=stop)
 
     def run() -> None:
         try:
