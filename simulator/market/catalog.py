@@ -251,6 +251,28 @@ def select_specs(symbols: Iterable[str]) -> list[SymbolSpec]:
     return chosen
 
 
+def spec_for_live(
+    instrument: Instrument, price: Decimal, minute_volume: Decimal, liquidation_fee: Decimal
+) -> SymbolSpec:
+    """Return the contract for a live symbol: the venue's own filters, with brackets and fees of the catalogue.
+
+    `price` is a recent price and `minute_volume` a typical base volume a minute; they size the book behind the touch.
+    """
+    listed = CATALOG.get(instrument.symbol)
+    step = instrument.step_size
+    return SymbolSpec(
+        instrument=instrument,
+        brackets=listed.brackets if listed else _BRACKETS_ALT,
+        reference_price=price,
+        volatility=listed.volatility if listed else 0.0011,
+        beta=listed.beta if listed else 0.7,
+        spread_ticks=1,
+        level_quantity=max(step, instrument.round_quantity(minute_volume / 10)),
+        base_volume=max(step, minute_volume),
+        liquidation_fee=liquidation_fee,
+    )
+
+
 def spec_for_recorded(symbol: str, tick: Decimal, step: Decimal, price: Decimal, minute_volume: Decimal) -> SymbolSpec:
     """Return the contract for recorded data of `symbol` whose finest price and quantity are `tick` and `step`.
 
