@@ -168,7 +168,8 @@ def run(
 
     overrides = {"mode": mode, "db_url": db, "sim_speed": speed, "sim_data_dir": data, "sim_seed": seed}
     settings = load_settings(env_file, overrides)
-    setup_logging(settings.log_level, settings.log_dir, True, settings.secret_values())
+    # In a terminal the live summary has the screen; the lines go to the file.
+    setup_logging(settings.log_level, settings.log_dir, not sys.stdout.isatty(), settings.secret_values())
     options = RunOptions(seconds, requested_symbols(symbols), exchange, fresh, keep_database=db is not None)
     raise typer.Exit(_run_loop(lambda: trade(settings, options)))
 
@@ -243,8 +244,7 @@ async def trade(settings: Settings, options: RunOptions) -> int:
         epoch = database.acquire_lease(ACCOUNT, f"{settings.mode.value} trader", clock.now_ms())
         stack.callback(database.release_lease, ACCOUNT, epoch)
         console, board = Console(), HealthBoard(clock, mode=settings.mode.value, version=VERSION)
-        echo = functools.partial(console.print, markup=False, highlight=False, soft_wrap=True)
-        events = RecentEvents(None if console.is_terminal else echo)
+        events = RecentEvents(logging.getLogger("main").info)
         writer, alerts = NewsWriter(database.writer, events), OutboxSink(database.writer)
         webhook = settings.slack_webhook_url
         channels = [SlackChannel(webhook.get_secret_value())] if webhook else []

@@ -1,0 +1,121 @@
+"""Runs the program as a user would, in a process of its own, and reads what it left behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import subprocess
+import sys
+import time
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True)
+class Place:
+    """A folder for one database with its journal, logs and heartbeat."""
+
+    folder: Path
+
+    @property
+    def database(self) -> Path:
+        return self.folder / "trader.db"
+
+    @property
+    def journal(self) -> Path:
+        return self.folder / "trader.journal.jsonl"
+
+    def environment(self, **more: str) -> dict[str, str]:
+        """The process environment without settings of the developer's own, pointed at this folder."""
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("BINANCE_", "SIM_", "RISK_"))}
+        folders = {"STATUS_DIR": str(self.folder), "LOG_DIR": str(self.folder)}
+        return {**kept, **folders, "DB_URL": f"sqlite:///{self.database}", "MODE": "sim", **more}
+
+    def command(self, *arguments: str) -> list[str]:
+        return [sys.executable, "main.py", *arguments]
+
+    def run(self, *arguments: str, timeout_s: float = 240, **more: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            self.command(*arguments),
+            cwd=ROOT,
+            env=self.environment(**more),
+            capture_output=True,
+            text=True,
+            timeout=timeout_s,
+            check=False,
+        )
+
+    def start(self, *arguments: str, **more: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            self.command(*arguments),
+            cwd=ROOT,
+            env=self.environment(**more),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def rows(self, query: str, *values: Any) -> list[sqlite3.Row]:
+        """Read the database directly, past all of our own reading code."""
+        with closing(sqlite3.connect(f"file:{self.database}?mode=ro", uri=True)) as connection:
+            connection.row_factory = sqlite3.Row
+            return connection.execute(query, values).fetchall()
+
+    def number(self, query: str, *values: Any) -> int:
+        return int(self.rows(query, *values)[0][0])
+
+    def log_lines(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in (self.folder / "trader.jsonl").read_text().splitlines()]
+
+    def heartbeat(self) -> dict[str, Any]:
+        data: dict[str, Any] = json.loads((self.folder / "heartbeat.json").read_text())
+        return data
+
+    def venue(self) -> Venue:
+        return Venue.read(self.journal)
+
+
+@dataclass(frozen=True)
+class Venue:
+    """The exchange's own truth, read from its journal: kind -> key -> newest row; and every algo order ever seen."""
+
+    rows: dict[str, dict[str, dict[str, Any]]]
+
+    @classmethod
+    def read(cls, journal: Path) -> Venue:
+        rows: dict[str, dict[str, dict[str, Any]]] = {}
+        for line in journal.read_bytes().split(b"\n")[1:-1]:
+            for kind, key, value in json.loads(line).get("c", ()):
+                rows.setdefault(kind, {})
+                if value is None:
+                    rows[kind].pop(key, None)
+                else:
+                    rows[kind][key] = value
+        return cls(rows)
+
+    def of(self, kind: str) -> list[dict[str, Any]]:
+        return list(self.rows.get(kind, {}).values())
+
+    def open_positions(self) -> dict[str, str]:
+        return {row["symbol"]: row["quantity"] for row in self.of("position") if float(row["quantity"]) != 0}
+
+    def live_algos(self) -> list[dict[str, Any]]:
+        return [row for row in self.of("algo") if row["status"] == "NEW"]
+
+    def wallet(self) -> str:
+        balance: str = self.rows["wallet"][""]["balance"]
+        return balance
+
+
+def wait_for(condition: Any, timeout_s: float, what: str) -> None:
+    """Poll until `condition()` is true; for processes of their own, which no clock of ours can drive."""
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        if time.monotonic() > deadline:
+            raise AssertionError(f"timed out waiting until {what}")
+        time.sleep(0.1)
