@@ -6,6 +6,7 @@ zone, and says nothing about either loss.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Context, Decimal
 from typing import Any
@@ -23,6 +24,32 @@ _EXACT = Context(prec=200)
 """Wide enough that no sum of real amounts is ever rounded (the default context keeps 28 digits)."""
 
 
+def _money_checked(value: Decimal | None) -> Decimal | None:
+    if value is None:
+        return None
+    if not isinstance(value, Decimal):
+        raise TypeError(f"money must be a Decimal, not {type(value).__name__} {value!r}")
+    if not value.is_finite():
+        raise ValueError(f"money must be finite, not {value}")
+    return value
+
+
+def _money_as_text(value: Decimal | None) -> str | None:
+    if not isinstance(value, Decimal) or not value.is_finite():
+        _money_checked(value)
+        return None
+    text = str(value)  # half the price of formatting, which only an exponent makes necessary
+    return format(value, "f") if "E" in text else text
+
+
+def _moment_as_ms(value: int | datetime | None) -> int | None:
+    return to_ms(value) if isinstance(value, datetime) else value
+
+
+def _moment_as_datetime(value: int | datetime | None) -> datetime | None:
+    return to_datetime(value) if isinstance(value, int) else value
+
+
 class Money(TypeDecorator[Decimal]):
     """A finite `Decimal`: plain decimal text on SQLite, unconstrained NUMERIC on PostgreSQL.
 
@@ -35,14 +62,8 @@ class Money(TypeDecorator[Decimal]):
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
         return dialect.type_descriptor(Text() if dialect.name == "sqlite" else Numeric())
 
-    def process_bind_param(self, value: Decimal | None, dialect: Dialect) -> str | Decimal | None:
-        if value is None:
-            return None
-        if not isinstance(value, Decimal):
-            raise TypeError(f"money must be a Decimal, not {type(value).__name__} {value!r}")
-        if not value.is_finite():
-            raise ValueError(f"money must be finite, not {value}")
-        return format(value, "f") if dialect.name == "sqlite" else value
+    def bind_processor(self, dialect: Dialect) -> Callable[[Decimal | None], Any]:
+        return _money_as_text if dialect.name == "sqlite" else _money_checked
 
     def process_result_value(self, value: str | Decimal | None, dialect: Dialect) -> Decimal | None:
         return None if value is None else Decimal(value)
@@ -60,12 +81,8 @@ class UtcTime(TypeDecorator[datetime]):
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
         return dialect.type_descriptor(BigInteger() if dialect.name == "sqlite" else TIMESTAMP(timezone=True))
 
-    def process_bind_param(self, value: int | datetime | None, dialect: Dialect) -> int | datetime | None:
-        if value is None:
-            return None
-        if dialect.name == "sqlite":
-            return value if isinstance(value, int) else to_ms(value)
-        return to_datetime(value) if isinstance(value, int) else value
+    def bind_processor(self, dialect: Dialect) -> Callable[[int | datetime | None], Any]:
+        return _moment_as_ms if dialect.name == "sqlite" else _moment_as_datetime
 
     def process_result_value(self, value: int | datetime | None, dialect: Dialect) -> datetime | None:
         if value is None:
