@@ -112,7 +112,7 @@ class AlgoService:
                 reached.append(algo_id)
         for algo_id in sorted(reached):
             waiting = desk.open_algos.get(algo_id)
-            if waiting is not None and waiting.status is AlgoStatus.NEW and self._is_trusted(waiting):
+            if waiting is not None and self._is_trusted(waiting):
                 self._trigger(desk, waiting)
 
     def position_changed(self, position: Position) -> None:

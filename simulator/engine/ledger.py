@@ -190,6 +190,7 @@ class Ledger:
     ) -> None:
         """Push ORDER_TRADE_UPDATE with a copy of the order as it is now."""
         desk = self._context.desks.get(order.symbol)
-        bids, asks = (desk.bid_notional, desk.ask_notional) if desk is not None else (ZERO, ZERO)
+        notionals = (desk.bid_notional, desk.ask_notional) if desk is not None else (ZERO, ZERO)
+        bids, asks = map(money.shown, notionals)  # one exponent, so that a rebuilt desk tells the same text
         now_ms = self._context.now_ms
         self._context.emit(OrderEvent(snapshot(order), execution_type, fill, reason, now_ms, bids, asks))

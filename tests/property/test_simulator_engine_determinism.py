@@ -44,9 +44,16 @@ def trade_at_random(exchange: Exchange, rng: random.Random) -> None:
             exchange.place_algo(PlaceAlgo(symbol, side.opposite, order_type, trigger_price=price, close_position=True))
 
 
-def event_log(seed: int, slices: int) -> bytes:
+def new_exchange(seed: int, at_ms: int = START_MS) -> Exchange:
     market = Market.generated(generated_specs(4), seed=seed, start_ms=START_MS)
-    exchange = Exchange(market)
+    market.seek(at_ms)
+    return Exchange(market)
+
+
+def event_log(seed: int, slices: int, restart_every: int = PERIODS) -> bytes:
+    """Play all periods; after every `restart_every` of them, go on with an exchange rebuilt from its facts."""
+    exchange = new_exchange(seed)
+    facts = exchange.take_changes()
     rng = random.Random(seed)
     log: list[object] = []
     for period in range(1, PERIODS + 1):
@@ -56,6 +63,10 @@ def event_log(seed: int, slices: int) -> bytes:
         with suppress(ApiError):
             trade_at_random(exchange, rng)
         log += exchange.drain_events()
+        facts += exchange.take_changes()
+        if period % restart_every == 0:
+            exchange = new_exchange(seed, exchange.now_ms)
+            exchange.restore(facts)
     return msgspec.json.encode([(type(event).__name__, event) for event in log])
 
 
@@ -71,6 +82,11 @@ def test_same_seed_and_requests_give_identical_bytes(reference: bytes) -> None:
 @pytest.mark.parametrize("slices", [3, 1000])
 def test_slicing_of_time_leaves_no_trace(reference: bytes, slices: int) -> None:
     assert event_log(seed=7, slices=slices) == reference
+
+
+@pytest.mark.parametrize("restart_every", [1, 7])
+def test_restart_from_the_journal_leaves_no_trace(reference: bytes, restart_every: int) -> None:
+    assert event_log(seed=7, slices=1, restart_every=restart_every) == reference
 
 
 def test_log_of_another_seed_differs(reference: bytes) -> None:

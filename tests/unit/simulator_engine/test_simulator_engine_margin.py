@@ -133,6 +133,23 @@ def test_higher_leverage_frees_margin_but_lowers_the_limit() -> None:
         desk.market_order(BUY, "2")
 
 
+def test_reduce_only_orders_count_in_no_notional() -> None:
+    desk = Desk()
+    desk.market_order(BUY, "10")
+    desk.limit_order(SELL, "10", "1010", reduce_only=True)
+    desk.limit_order(SELL, "5", "1020")
+    assert desk.exchange.positions(BTC)[0].ask_notional == 5 * D(1020)
+
+
+def test_position_can_be_reduced_when_no_margin_is_free() -> None:
+    desk = Desk(deposit=D(5100))
+    desk.market_order(BUY, "100")
+    desk.trade("985")
+    assert desk.exchange.account().balance.available_balance == 0
+    desk.limit_order(SELL, "50", "980")
+    assert desk.position() == 50
+
+
 # isolated
 
 
@@ -237,6 +254,18 @@ def test_liquidation_after_a_gap_never_leaves_a_debt() -> None:
     assert desk.position() == 0
     assert 0 <= desk.wallet() <= 100 * D("0.1")
     assert_identity(desk.exchange)
+
+
+def test_liquidation_fees_of_all_levels_together_take_no_more_than_is_left() -> None:
+    desk = Desk()
+    desk.market_order(BUY, "100")
+    desk.market.marks[BTC] = D(901)
+    desk.market.book([("901", "50"), ("900.9", "50")], [("902", "1")])
+    desk.market.close_candle()
+    desk.play()
+    fees = [trade.commission for trade in desk.exchange.user_trades(BTC)[1:]]
+    assert fees == [D("34.995"), D(0)]
+    assert desk.wallet() == 0
 
 
 def test_liquidation_stops_when_the_rest_is_sound() -> None:

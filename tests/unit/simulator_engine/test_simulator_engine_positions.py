@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
 from core.enums import OrderStatus, OrderType, PositionSide, TimeInForce
+from simulator.engine import money
 from simulator.engine.config import ExchangeConfig
 from simulator.engine.events import OrderEvent
 from simulator.engine.exchange import Exchange
@@ -84,6 +86,15 @@ def test_taker_and_maker_fees_differ() -> None:
     desk.limit_order(SELL, "1", "1010")
     desk.trade("1011")
     assert [trade.commission for trade in desk.exchange.user_trades(BTC)] == [D("0.50005"), D("0.202")]
+
+
+@pytest.mark.parametrize("booked", [money.realised_pnl, money.commission, money.funding_fee, money.margin_transfer])
+def test_money_is_cut_towards_zero_at_eight_decimals(booked: Callable[[Decimal], Decimal]) -> None:
+    assert [booked(D(text)) for text in ("0.123456789", "-0.123456789", "2.5E-9")] == [
+        D("0.12345678"),
+        D("-0.12345678"),
+        D(0),
+    ]
 
 
 def test_fee_with_more_than_eight_decimals_is_cut() -> None:
