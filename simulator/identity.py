@@ -12,8 +12,10 @@ from simulator.options import ExchangeOptions
 GENERATED = "generated"
 
 
-def source_of(data_dir: Path | None) -> str:
-    """Return the identity of a market source: `generated`, or a digest of the recorded files' names and sizes."""
+def source_of(data_dir: Path | None, live_url: str | None = None) -> str:
+    """Return the identity of a market source: `generated`, `live:URL`, or a digest of the files' names and sizes."""
+    if live_url is not None:
+        return f"live:{live_url.rstrip('/')}"
     if data_dir is None:
         return GENERATED
     files = sorted((path.name, path.stat().st_size) for path in data_dir.iterdir() if path.is_file())
@@ -30,7 +32,11 @@ def other_market(options: ExchangeOptions) -> str | None:
     try:
         with options.journal.open("rb") as file:
             kept = orjson.loads(file.readline())
-        asked = {"seed": options.seed, "source": source_of(options.data_dir), "deposit": format(options.deposit, "f")}
+        asked = {
+            "seed": options.seed,
+            "source": source_of(options.data_dir, options.live_url),
+            "deposit": format(options.deposit, "f"),
+        }
         differences = [
             f"{name} {kept[name]} there, {value} asked for" for name, value in asked.items() if kept[name] != value
         ]

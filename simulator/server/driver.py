@@ -11,6 +11,7 @@ from collections.abc import Callable
 from core.clock import Clock
 from simulator.engine.events import ExchangeEvent
 from simulator.engine.exchange import Exchange
+from simulator.market.live import LiveMarket
 
 TICK_S = 0.010
 SLICE_NS = 5_000_000
@@ -64,3 +65,19 @@ class MarketDriver:
             target = self._exchange.now_ms + int(LAG_MAX_MS * self._speed)
             self._anchor_wall_ns, self._anchor_market_ms = now_ns, target
         return target if self._end_ms is None else min(target, self._end_ms)
+
+
+class LiveDriver:
+    """Lets `exchange` live through what a live market has been told, every 10 ms, in its order."""
+
+    def __init__(self, exchange: Exchange, market: LiveMarket, publish: Publisher) -> None:
+        self._exchange = exchange
+        self._market = market
+        self._publish = publish
+
+    async def run(self, tick: Callable[[], None]) -> None:
+        """Follow the market until cancelled; `tick` runs every round."""
+        while True:
+            self._publish(self._exchange.advance(max(self._market.newest_ms, self._exchange.now_ms)))
+            tick()
+            await asyncio.sleep(TICK_S)

@@ -58,7 +58,7 @@ async def test_port_in_use_is_one_clear_line() -> None:
         (ExchangeOptions(symbols=301), "symbols: 301"),
         (ExchangeOptions(symbols=("BTCUSD",)), "did you mean BTCUSDT"),
         (ExchangeOptions(data_dir=Path("/nowhere")), "no such directory"),
-        (ExchangeOptions(data_dir=Path("/nowhere"), symbols=3), "do not go with recorded data"),
+        (ExchangeOptions(data_dir=Path("/nowhere"), symbols=3), "go with a generated market only"),
     ],
 )
 async def test_bad_options_are_one_clear_line(options: ExchangeOptions, what: str) -> None:
@@ -137,6 +137,8 @@ async def test_no_candle_is_shown_before_its_end_is_in_the_journal(tmp_path: Pat
     """Otherwise a restart would show the same end a second time."""
     options = ExchangeOptions(journal=tmp_path / "journal", start_ms=START_MS, speed=600.0)
     exchange = EmbeddedExchange(options, SystemClock())
+    await exchange.start()
+    stop = asyncio.Event()
     shown: list[tuple[int, int]] = []
     real = exchange.hub.publish
 
@@ -148,8 +150,6 @@ async def test_no_candle_is_shown_before_its_end_is_in_the_journal(tmp_path: Pat
         real(events)
 
     exchange.hub.publish = watching  # type: ignore[method-assign]
-    stop = asyncio.Event()
-    await exchange.start()
     task = asyncio.create_task(exchange.run(stop))
     await eventually(lambda: len(shown) > 50, what="candle ends")
     stop.set()

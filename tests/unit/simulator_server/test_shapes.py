@@ -164,9 +164,7 @@ DOCUMENTED = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("name", "path", "parameters", "added", "gone"), DOCUMENTED, ids=[row[0] for row in DOCUMENTED]
-)
+@pytest.mark.parametrize(("name", "path", "parameters", "added"), DOCUMENTED, ids=[row[0] for row in DOCUMENTED])
 def test_answer_equals_the_documented_example(
     traded: Desk, shared_data: Path, name: str, path: str, parameters: Any, added: set[str]
 ) -> None:
