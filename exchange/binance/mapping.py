@@ -63,6 +63,7 @@ from exchange.binance.wire import (
     open_word,
     text,
     to_decimal,
+    to_integer,
     word,
 )
 
@@ -263,14 +264,14 @@ def _candle(symbol: str, interval: str, row: Any) -> ClosedCandle:
     return ClosedCandle(
         symbol=symbol,
         interval=interval,
-        open_time_ms=int(row[0]),
+        open_time_ms=to_integer("open time", row[0]),
         open=to_decimal("open", row[1]),
         high=to_decimal("high", row[2]),
         low=to_decimal("low", row[3]),
         close=to_decimal("close", row[4]),
         volume=to_decimal("volume", row[5]),
         quote_volume=to_decimal("quote volume", row[7]),
-        trade_count=int(row[8]),
+        trade_count=to_integer("trade count", row[8]),
         taker_buy_volume=to_decimal("taker volume", row[9]),
         taker_buy_quote_volume=to_decimal("taker quote volume", row[10]),
     )

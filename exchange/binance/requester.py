@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -17,6 +18,8 @@ from exchange.binance.settings import VenueSettings
 from exchange.binance.timesync import GatewayTime
 from exchange.binance.wire import WireError, decode_json
 
+_LOG = logging.getLogger(__name__)
+
 WRITE_TIMEOUT_MS = 5_000
 """Connect and read time-out of writes: an earlier one would only create unknown outcomes."""
 READ_TIMEOUT_MS = 10_000
@@ -27,6 +30,7 @@ QUERY_PATIENCE_S = 20.0
 BULK_PATIENCE_S = 300.0
 """History is read before trading starts, or to fill a gap: it rather waits than fails."""
 _FORBIDDEN = 403
+_CLOSING = Refused(RefusalKind.LOCAL, 0, "the gateway is closing")
 
 
 class Requester:
@@ -73,15 +77,23 @@ class Requester:
             return Accepted(decode(decode_json(answer.body))), expires_ms
         except WireError as error:
             return InDoubt(f"unreadable answer: {error}"), expires_ms
+        except Exception as error:  # a shape that our mapping did not foresee is an unknown outcome, not a crash
+            _LOG.exception("answer to %s %s could not be mapped", call.method, call.path)
+            return InDoubt(f"unreadable answer ({type(error).__name__})"), expires_ms
 
     async def send(self, call: Call, on_sent: Callable[[int], None] | None = None) -> RestAnswer | Refused:
         """Send `call` when the budget lets it pass; a refusal of ours is returned at once (queries wait a while)."""
         refused = await self._admit(call)
         if refused is not None:
             return refused
-        answer = await self._client(call).send(call, on_sent)
+        try:
+            answer = await self._client(call).send(call, on_sent)
+        except RuntimeError:  # the threads were given back while this request waited for one
+            if not self.closing:
+                raise
+            return _CLOSING
         self.budget.observe(weight_1m=answer.weight_1m, orders_10s=answer.orders_10s, orders_1m=answer.orders_1m)
-        if call.method != "GET":
+        if call.orders:
             self._write_ns.append(answer.received_ns - answer.sent_ns)
         if answer.status == _FORBIDDEN:
             self.budget.pause(None)  # a web firewall: more requests would only prolong it
@@ -111,7 +123,7 @@ class Requester:
 
     @property
     def latency(self) -> dict[str, float]:
-        """Round trips of the last thousand writes in milliseconds: p50, p99, max and how many."""
+        """Round trips of the last thousand orders in milliseconds: p50, p99, max and how many."""
         ordered = sorted(self._write_ns)
         if not ordered:
             return {"p50_ms": 0.0, "p99_ms": 0.0, "max_ms": 0.0, "count": 0}
@@ -136,7 +148,7 @@ class Requester:
         deadline_ms = self._clock.now_ms() + int((BULK_PATIENCE_S if call.bulk else QUERY_PATIENCE_S) * 1000)
         while True:
             if self.closing:
-                return Refused(RefusalKind.LOCAL, 0, "the gateway is closing")
+                return _CLOSING
             refused = self.budget.acquire(call.weight, call.orders, call.priority, bulk=call.bulk)
             if refused is None or call.priority is not Priority.QUERY or refused.kind is not RefusalKind.THROTTLED:
                 return refused

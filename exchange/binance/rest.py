@@ -89,7 +89,7 @@ class RestClient:
 
     def close(self) -> None:
         """Give the threads and connections back; requests under way end by themselves."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._pool.shutdown(wait=False)
         self._session.close()
 
     @property

@@ -57,21 +57,12 @@ def text(row: Row, key: str) -> str:
 
 def integer(row: Row, key: str) -> int:
     """Read an integer that may be spelled as text."""
-    value = row.get(key)
-    if isinstance(value, bool) or not isinstance(value, int | str):
-        raise WireError(f"field {key!r} is missing or no integer")
-    try:
-        return int(value)
-    except ValueError:
-        raise WireError(f"field {key!r} is no integer") from None
+    return to_integer(key, row.get(key))
 
 
 def decimal(row: Row, key: str) -> Decimal:
     """Read a decimal that may be spelled as text or as a number."""
-    value = row.get(key)
-    if isinstance(value, bool) or not isinstance(value, str | int | Decimal):
-        raise WireError(f"field {key!r} is missing or no number")
-    return to_decimal(key, value)
+    return to_decimal(key, row.get(key))
 
 
 def decimal_or_none(row: Row, key: str) -> Decimal | None:
@@ -112,7 +103,20 @@ def open_word(kind: type[E], row: Row, key: str, unknown: E) -> E:
         return unknown
 
 
-def to_decimal(name: str, value: str | int | Decimal) -> Decimal:
+def to_integer(name: str, value: Any) -> int:
+    """Return an integer from a number or its text; raises WireError naming the field."""
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        raise WireError(f"field {name!r} is missing or no integer")
+    try:
+        return int(value)
+    except ValueError:
+        raise WireError(f"field {name!r} is no integer") from None
+
+
+def to_decimal(name: str, value: Any) -> Decimal:
+    """Return a finite decimal from a number or its text; raises WireError naming the field."""
+    if isinstance(value, bool) or not isinstance(value, str | int | Decimal):
+        raise WireError(f"field {name!r} is missing or no number")
     try:
         number = Decimal(value)
     except InvalidOperation:

@@ -316,6 +316,48 @@ async def test_close_waits_for_a_write_under_way_and_refuses_new_ones(
     assert isinstance((await task).outcome, Accepted)
 
 
+async def test_read_that_waits_for_a_thread_while_the_gateway_closes_is_refused_not_raised(
+    gateway: BinanceGateway, venue: VenueDouble
+) -> None:
+    release = asyncio.Event()
+
+    async def stuck(_: web.Request) -> web.Response:
+        await release.wait()
+        return web.json_response([])
+
+    venue.answers["GET", "/fapi/v3/positionRisk"] = stuck
+    reads = [asyncio.create_task(gateway.execute(FetchPositions())) for _ in range(8)]
+    await until(lambda: len(venue.hits) == 6)
+    await gateway.close()
+    release.set()
+    outcomes = [reply.outcome for reply in await asyncio.gather(*reads)]
+    assert outcomes.count(Accepted(())) == 6
+    assert [item.kind for item in outcomes if isinstance(item, Refused)] == [RefusalKind.LOCAL] * 2
+
+
+async def test_answer_that_breaks_our_own_mapping_is_in_doubt_not_a_crash(
+    gateway: BinanceGateway, venue: VenueDouble, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: Any) -> None:
+        raise KeyError("unforeseen")
+
+    venue.answers["POST", ORDER_PATH] = ORDER
+    monkeypatch.setattr("exchange.binance.mapping.payload_of", broken)
+    assert (await entry(gateway)).outcome == InDoubt("unreadable answer (KeyError)")
+
+
+async def test_one_time_sample_is_enough(gateway: BinanceGateway, venue: VenueDouble) -> None:
+    answers = [{"serverTime": time.time_ns() // 1_000_000}]
+
+    async def once(_: web.Request) -> web.Response:
+        return web.json_response(answers.pop()) if answers else web.Response(status=503)
+
+    venue.answers["GET", "/fapi/v1/time"] = once
+    await gateway.synchronise()
+    with pytest.raises(RuntimeFailure, match="time cannot be read"):
+        await gateway.synchronise()
+
+
 async def test_cancelled_caller_does_not_stop_a_write(gateway: BinanceGateway, venue: VenueDouble) -> None:
     release = asyncio.Event()
     ended = asyncio.Event()
