@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from core.enums import Direction
@@ -10,7 +10,7 @@ from core.records import AccountStatRecord, DenialRecord, OrderRecord, SignalRec
 from dashboard import words
 from database.repository import DecisionView, PositionView, Repository, Result
 
-FEED_ROWS = 9
+FEED_ROWS, FEED_SCANNED = 9, 120
 ORDER_ROWS = 12
 CLOSED_ROWS = 12
 CANDLES = 180
@@ -47,7 +47,7 @@ class Overview:
 
 @dataclass(frozen=True, slots=True)
 class FeedItem:
-    """A signal or a denial, in words."""
+    """A signal or a denial, in words. `times` counts those of a symbol that say the same one after another."""
 
     time_ms: int
     symbol: str
@@ -55,6 +55,7 @@ class FeedItem:
     direction: Direction | None
     status: SignalStatus
     text: str
+    times: int = 1
 
 
 def overview(repository: Repository) -> Overview:
@@ -103,12 +104,30 @@ def orders(repository: Repository) -> list[OrderRecord]:
 
 def feed(repository: Repository) -> list[FeedItem]:
     """Signals and what became of them, with our own refusals in words, newest first."""
-    denials = {denial.signal_id: denial for denial in repository.denials(FEED_ROWS)}
+    denials = {denial.signal_id: denial for denial in repository.denials(FEED_SCANNED)}
     items = [
-        _signal_item(record, denials.pop(record.signal.signal_id, None)) for record in repository.signals(FEED_ROWS)
+        _signal_item(record, denials.pop(record.signal.signal_id, None)) for record in repository.signals(FEED_SCANNED)
     ]
     items += [_denial_item(denial) for denial in denials.values()]
-    return sorted(items, key=lambda item: -item.time_ms)[:FEED_ROWS]
+    return _without_repetition(sorted(items, key=lambda item: -item.time_ms))[:FEED_ROWS]
+
+
+def _without_repetition(items: list[FeedItem]) -> list[FeedItem]:
+    """Fold what a symbol says again and again into its newest: "a position is open already" comes with each candle."""
+    kept: list[FeedItem] = []
+    newest_of: dict[str, int] = {}
+    for item in items:
+        place = newest_of.get(item.symbol)
+        if place is not None and _says_the_same(kept[place], item):
+            kept[place] = replace(kept[place], times=kept[place].times + 1)
+        else:
+            newest_of[item.symbol] = len(kept)
+            kept.append(item)
+    return kept
+
+
+def _says_the_same(one: FeedItem, other: FeedItem) -> bool:
+    return (one.status, one.text) == (other.status, other.text) and one.status is SignalStatus.DENIED
 
 
 def _signal_item(record: SignalRecord, denial: DenialRecord | None) -> FeedItem:
@@ -128,11 +147,16 @@ def _denial_item(denial: DenialRecord) -> FeedItem:
 
 
 def by_strategy(repository: Repository) -> list[Result]:
-    return sorted(repository.results_by_strategy(), key=lambda result: -result.net_pnl)
+    return _best_first(repository.results_by_strategy())
 
 
 def by_symbol(repository: Repository) -> list[Result]:
-    return sorted(repository.results_by_symbol(), key=lambda result: -result.net_pnl)
+    return _best_first(repository.results_by_symbol())
+
+
+def _best_first(results: list[Result]) -> list[Result]:
+    """Those with a closed trade, by their net result."""
+    return sorted((result for result in results if result.trades), key=lambda result: -result.net_pnl)
 
 
 def last_decision(repository: Repository, symbol: str) -> DecisionView | None:

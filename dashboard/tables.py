@@ -120,10 +120,11 @@ def feed(items: Sequence[FeedItem]) -> str:
 
 
 def _feed_item(item: FeedItem) -> str:
+    again = span(f" ×{item.times}", "muted num") if item.times > 1 else ""  # noqa: RUF001
     return (
         f'<div class="item"><div class="line">{span(item.symbol, "sym", item.strategy)} {direction(item.direction)}'
         f"<i></i>{moment(item.time_ms)}</div>"
-        f'<div class="why">{status_chip(item.status)} {span(item.text, "muted")}</div></div>'
+        f'<div class="why">{status_chip(item.status)} {span(item.text, "muted")}{again}</div></div>'
     )
 
 

@@ -55,9 +55,16 @@ FEE_RATE = D("0.0005")
 RISK = D("10")
 
 
-def write_sample(url: str, status_dir: Path | None = None, *, wall_ms: int = 0, seed: int = 10) -> None:
+def write_sample(
+    url: str,
+    status_dir: Path | None = None,
+    *,
+    wall_ms: int = 0,
+    seed: int = 10,
+    strategies: Sequence[str] = STRATEGIES,
+) -> None:
     """Write the sample into a new database, and a heartbeat where a folder is given."""
-    write(url, Sample(seed).records())
+    write(url, Sample(seed, strategies).records())
     if status_dir is not None:
         status_dir.mkdir(parents=True, exist_ok=True)
         beat = {
@@ -86,7 +93,8 @@ def to_grid(value: float | Decimal, grid: str) -> Decimal:
 class Sample:
     """Makes the records. Each trade enters at a candle's close and leaves at its stop or target where it is reached."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, strategies: Sequence[str]) -> None:
+        self._strategies = strategies
         self._random = random.Random(seed)
         self._next_intent = 1
         self._next_trade = 5_000_001
@@ -143,7 +151,7 @@ class Sample:
         return rows
 
     def _signal(self, symbol: str, candle: ClosedCandle, direction: Direction) -> Signal:
-        strategy = STRATEGIES[self._random.random() < 0.3]
+        strategy = self._strategies[-1 if self._random.random() < 0.3 else 0]
         return Signal(
             signal_id_for(strategy, symbol, "1m", candle.open_time_ms),
             strategy,

@@ -159,6 +159,26 @@ def test_feed_joins_signals_and_their_denials_newest_first(url):
     assert items[1].text == "close below the band"
 
 
+def test_feed_folds_what_a_symbol_repeats_and_nothing_else(url):
+    same = {"context": {}, "code": "position_open"}
+    rows = [examples.denial(str(n), event_time_ms=examples.T0 + n, **same) for n in range(5)]
+    rows.append(examples.denial("eth", symbol="ETHUSDT", event_time_ms=examples.T0 + 2, **same))
+    rows.append(examples.signal("entered", event_time_ms=examples.T0 - 1))
+    write(url, [*rows, examples.denial("older", event_time_ms=examples.T0 - 2, **same)])
+    items = queries.feed(open_repository(url))
+    assert [(item.symbol, item.status.value, item.times) for item in items] == [
+        ("BTCUSDT", "denied", 5),
+        ("ETHUSDT", "denied", 1),
+        ("BTCUSDT", "approved", 1),
+        ("BTCUSDT", "denied", 1),
+    ]
+
+
+def test_results_without_a_closed_trade_are_not_listed(url):
+    write(url, [examples.performance(), examples.performance("ETHUSDT", trades=0, wins=0, losses=0)])
+    assert [result.name for result in queries.by_symbol(open_repository(url))] == ["BTCUSDT"]
+
+
 def test_overview_drawdown_and_win_rate(url):
     write(url, [examples.account_stat(equity="9009", peak_equity=examples.D("10010")), examples.performance()])
     overview = queries.overview(open_repository(url))
