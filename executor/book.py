@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 from core.enums import OrderService, OrderType, PositionSide
 from core.ids import ClientOrderId
@@ -20,14 +20,13 @@ Owner = tuple[Trade, TrackedOrder | None]
 class Book:
     """Trades by intent, symbol, client order id and venue order id; trade ids that are booked already."""
 
-    def __init__(self, booked_before: Mapping[str, int] | None = None) -> None:
+    def __init__(self) -> None:
         self.active: dict[int, Trade] = {}
         self._recent: OrderedDict[int, Trade] = OrderedDict()
         self._by_symbol: dict[str, dict[int, Trade]] = {}
         self._by_client: dict[str, tuple[Trade, TrackedOrder]] = {}
         self._by_venue: dict[tuple[str, int], tuple[Trade, TrackedOrder]] = {}
         self._seen: dict[str, OrderedDict[int, None]] = {}
-        self._booked_before = dict(booked_before or {})
 
     # --- trades -------------------------------------------------------------------------------------------------
 
@@ -118,16 +117,8 @@ class Book:
         return trade_id in self._seen.get(symbol, ())
 
     def mark_seen(self, symbol: str, trade_id: int) -> None:
-        """Remember a booked trade id; the oldest are forgotten and covered by `is_before_restart`."""
+        """Remember a booked trade id. The oldest are forgotten: read again, they are older than any open trade."""
         seen = self._seen.setdefault(symbol, OrderedDict())
         seen[trade_id] = None
         if len(seen) > SEEN_MAX:
-            forgotten, _ = seen.popitem(last=False)
-            self._booked_before[symbol] = max(self._booked_before.get(symbol, 0), forgotten)
-
-    def is_before_restart(self, symbol: str, trade_id: int) -> bool:
-        """True for ids that an earlier process (or a forgotten past) has booked or passed over."""
-        return trade_id <= self._booked_before.get(symbol, -1)
-
-    def booked_before(self, symbol: str) -> int | None:
-        return self._booked_before.get(symbol)
+            seen.popitem(last=False)

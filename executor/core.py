@@ -38,7 +38,7 @@ from core.events import (
     UnknownVenueMessage,
 )
 from core.ids import is_ours
-from core.limits import TradingConfig
+from core.limits import SymbolLimits, TradingConfig
 from core.orders import AlgoOrderReport, OrderReport
 from core.ports import InstrumentSource
 from core.restore import RestoredState
@@ -88,7 +88,7 @@ class TradingCore:
             policy=policy or ExecutionPolicy(),
             epoch=epoch,
             next_intent=max(next_intent, restored.next_intent),
-            book=Book(restored.last_trade_ids),
+            book=Book(),
             account=Account(config.quote_asset, restored.peak_equity, restored.day_start_equity),
             days=DayLedger(restored.performance_today),
             halts=Halts(restored.halts),
@@ -120,19 +120,26 @@ class TradingCore:
         """Tell the measured offset between our clock and the venue's; None while it is unknown."""
         self._desk.link.clock_offset_ms = offset_ms
 
+    def set_limits(self, symbols: dict[str, SymbolLimits]) -> None:
+        """Obey edited limits from the next event on. The volatility window keeps its length until a restart."""
+        self._desk.config = replace(self._desk.config, symbols=symbols)
+
     # --- time ---------------------------------------------------------------------------------------------------
 
     def _take_time(self, event: Input) -> None:
         desk = self._desk
         desk.now_ms = max(desk.now_ms, event.received_time_ms)
         desk.venue_ms = max(desk.venue_ms, getattr(event, "event_time_ms", 0))
-        if desk.first_venue_ms == 0 and desk.venue_ms > 0:
-            desk.first_venue_ms = desk.venue_ms
+        if desk.history_start_ms == 0 and desk.venue_ms > 0:
             self._start()
 
     def _start(self) -> None:
         """The first event gives the time at which the past is taken over."""
         desk = self._desk
+        is_restart = bool(self._restored.last_trade_ids)
+        overlap_ms = desk.policy.restart_overlap_ms if is_restart else desk.policy.fills_overlap_ms
+        desk.history_start_ms = desk.venue_ms - overlap_ms
+        self._income.start(desk.history_start_ms if is_restart else desk.venue_ms)
         desk.days.roll(desk.venue_ms)
         for trade in restore_trades(self._restored, desk.config.quote_asset, desk.now_ms):
             desk.book.add(trade)
@@ -236,7 +243,7 @@ class TradingCore:
             desk.suspect(row.symbol, row.position_side)
             self._steer_all(desk.book.of_symbol(row.symbol))
         if event.reason == "FUNDING_FEE":
-            desk.ask("", self._income.command(desk))
+            desk.ask("", self._income.command())
 
     def _on_account_config(self, event: AccountConfigChanged) -> None:
         """Somebody changed leverage: no entries on the symbol until what was read equals the configuration."""

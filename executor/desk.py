@@ -79,7 +79,8 @@ class Desk:
     setup: dict[str, SymbolSetup]
     now_ms: int = 0
     venue_ms: int = 0
-    first_venue_ms: int = 0
+    history_start_ms: int = 0
+    """Venue time before which nothing is read: the start of this process, less an overlap after a restart."""
     out: Outbox = field(default_factory=Outbox)
     positions: Positions = field(default_factory=Positions)
     link: Connectivity = field(default_factory=Connectivity)

@@ -24,11 +24,13 @@ class IncomeBook:
         self.newest_time_ms = newest_time_ms
         self._seen: OrderedDict[tuple[int, str], None] = OrderedDict()
 
-    def command(self, desk: Desk) -> FetchIncome:
+    def start(self, time_ms: int) -> None:
+        """Read rows from `time_ms` (venue time) on, or from an older one that is known already."""
+        self.newest_time_ms = min(self.newest_time_ms or time_ms, time_ms)
+
+    def command(self) -> FetchIncome:
         """Return the read of every row since the newest known one (that one again: ids tell them apart)."""
-        if self.newest_time_ms is None:
-            self.newest_time_ms = desk.first_venue_ms
-        return FetchIncome(start_time_ms=self.newest_time_ms)
+        return FetchIncome(start_time_ms=self.newest_time_ms or 0)
 
     def take(self, desk: Desk, rows: Iterable[IncomeReport]) -> set[str]:
         """Book new rows and return the symbols that were traded according to them."""

@@ -14,7 +14,7 @@ from core.enums import Leg, Severity
 from core.orders import FillReport
 from core.records import ExitReason, FillRecord
 from executor.desk import Desk, HeldFill
-from executor.tracked import TrackedOrder
+from executor.tracked import Phase, TrackedOrder
 from executor.trade import Trade, venue_exit_reason
 
 ZERO = Decimal(0)
@@ -37,8 +37,6 @@ def take_listed_fills(desk: Desk, fills: Iterable[FillReport]) -> list[Trade]:
         owner = desk.book.owner_of_fill(fill)
         if owner is not None:
             changed.append(book_owned(desk, fill, owner))
-        elif desk.book.is_before_restart(fill.symbol, fill.trade_id):
-            continue
         elif _candidates(desk, fill):
             desk.held[fill.symbol, fill.trade_id] = HeldFill(fill, desk.now_ms)
         elif (trade := book_foreign(desk, fill)) is not None:
@@ -54,7 +52,9 @@ def settle_held(desk: Desk) -> list[Trade]:
         candidates = _candidates(desk, held.fill)
         if owner is None and candidates and desk.now_ms - held.since_ms < desk.policy.held_fill_ms:
             for _, order in candidates:
-                desk.ask(order.symbol, QueryOrder(order.symbol, order.client_order_id, order.service))
+                if desk.now_ms >= order.query_at_ms:
+                    order.query_at_ms = desk.now_ms + desk.policy.query_retry_ms
+                    desk.ask(order.symbol, QueryOrder(order.symbol, order.client_order_id, order.service))
             continue
         del desk.held[key]
         if desk.book.is_seen(*key):
@@ -76,12 +76,13 @@ def _candidates(desk: Desk, fill: FillReport) -> list[Owner]:
         if trade.position_side is fill.position_side
         for order in trade.orders.values()
         if order.venue_order_id is None and order.side is fill.side and not _cannot_fill(order)
+        if fill.event_time_ms >= trade.created_time_ms
     ]
 
 
 def _cannot_fill(order: TrackedOrder) -> bool:
     """A definite refusal, and a conditional order that ended without having fired, never fill."""
-    return order.phase.value == "REFUSED" or (order.phase.value == "DONE" and not order.is_firing)
+    return order.phase is Phase.REFUSED or (order.phase is Phase.DONE and not order.is_firing)
 
 
 def _presumed_owner(fill: FillReport, candidates: list[Owner]) -> Owner | None:
@@ -90,6 +91,8 @@ def _presumed_owner(fill: FillReport, candidates: list[Owner]) -> Owner | None:
         (trade, order)
         for trade, order in candidates
         if order.leg in (Leg.ENTRY, Leg.CLOSE) and order.booked + fill.quantity <= (order.quantity or ZERO)
+        # One that was proved absent cannot have filled after the proof.
+        if order.phase is not Phase.ABSENT or fill.event_time_ms <= order.update_time_ms
     ]
     if not fitting:
         return None
@@ -119,7 +122,7 @@ def book_foreign(desk: Desk, fill: FillReport) -> Trade | None:
     """
     desk.book.mark_seen(fill.symbol, fill.trade_id)
     trade = desk.book.open_on(fill.symbol, fill.position_side)
-    if trade is None or trade.leaves == 0:
+    if trade is None or not _belongs(trade, fill):
         desk.write(fill.symbol, _foreign_record(fill, desk.now_ms), durable=True)
         desk.positions.note_activity(fill.symbol, desk.now_ms)
         desk.suspect(fill.symbol, fill.position_side)
@@ -139,6 +142,18 @@ def book_foreign(desk: Desk, fill: FillReport) -> Trade | None:
     )
     _after_booking(desk, trade)
     return trade
+
+
+def _belongs(trade: Trade, fill: FillReport) -> bool:
+    """True when somebody else's fill happened while the trade held the leg.
+
+    The leg is free before a trade is decided: an older fill was booked by an earlier process (its row stands, a second
+    one is not taken) or concerned nobody here. One after our last exit is a position of its own.
+    """
+    if trade.entered == 0 or fill.event_time_ms <= trade.created_time_ms:
+        return False
+    is_flat = trade.leaves == 0 and not trade.lacks_fills
+    return not is_flat or fill.event_time_ms <= trade.last_fill_time_ms
 
 
 def _after_booking(desk: Desk, trade: Trade) -> None:
@@ -172,13 +187,10 @@ def _foreign_record(fill: FillReport, now_ms: int) -> FillRecord:
 def fills_command(desk: Desk, symbol: str) -> FetchFills:
     """Return the read that certainly covers every fill of this symbol that may be missing.
 
-    With a trade on the symbol it reaches back before its start: a fill that was lost may be older than one that is
-    booked. Without one it goes on after the newest id that an earlier process has booked.
+    It reaches back in time, not by id: a fill that was lost may be older than one that is booked. With a trade on the
+    symbol that is before the trade's start, without one before this process's.
     """
     starts = [trade.created_time_ms for trade in desk.book.of_symbol(symbol)]
     if starts:
         return FetchFills(symbol, start_time_ms=min(starts) - desk.policy.fills_overlap_ms)
-    booked = desk.book.booked_before(symbol)
-    if booked is not None:
-        return FetchFills(symbol, from_trade_id=booked + 1)
-    return FetchFills(symbol, start_time_ms=desk.first_venue_ms - desk.policy.fills_overlap_ms)
+    return FetchFills(symbol, start_time_ms=desk.history_start_ms)

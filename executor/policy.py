@@ -57,6 +57,8 @@ class ExecutionPolicy:
     """So many failed periodic reconciliations in a row stop entries."""
     fills_overlap_ms: int = 60_000
     """Venue time by which a fetch of missed fills reaches back before the trade's own start."""
+    restart_overlap_ms: int = 3_600_000
+    """Venue time before a restart whose ledger rows and fills are read again."""
 
     save_retry_ms: int = 5_000
     account_stat_every_ms: int = 10_000

@@ -78,7 +78,7 @@ class Reconciler:
             FetchOpenOrders(),
             FetchOpenAlgoOrders(),
             FetchBalances(),
-            self._income.command(desk),
+            self._income.command(),
         )
         for command in commands:
             snapshot.outstanding.add(command)

@@ -56,6 +56,10 @@ def _restore_trade(intent: IntentRecord, position: PositionRecord | None, quote_
         evidence=intent.evidence,
     )
     if position is not None:
+        if position.state is TradeState.CLOSED:
+            # Only its sweep was not finished.
+            trade.state, trade.closed_time_ms = TradeState.CLOSED, position.closed_time_ms
+            trade.exit_reason = position.exit_reason
         trade.funding = position.funding
         trade.flagged = position.flagged
         trade.entry_counted = True
@@ -108,6 +112,8 @@ def _presumed_entry(trade: Trade, now_ms: int) -> TrackedOrder:
 
 def _restore_state(trade: Trade, now_ms: int) -> None:
     """An intent that was never seen to reach the venue is in doubt; open ones go on where they were."""
+    if trade.is_over:
+        return
     if trade.entry is None and trade.state not in _STILL_OPEN:
         trade.orders[trade.client_order_id] = _presumed_entry(trade, now_ms)
     entry = trade.entry

@@ -64,7 +64,8 @@ def _ask_position(desk: Desk, trade: Trade) -> None:
 def sweep(desk: Desk, trade: Trade) -> None:
     """Cancel what a finished trade still has at the venue; retire it when nothing is left that could act."""
     for order in trade.orders.values():
-        if order.phase is Phase.LIVE and order.leg is not Leg.ENTRY and desk.now_ms >= order.cancel_at_ms:
+        is_standing = order.phase is Phase.LIVE and order.leg is not Leg.ENTRY and not order.is_firing
+        if is_standing and desk.now_ms >= order.cancel_at_ms:
             _cancel(desk, order)
     if trade.is_clear:
         desk.book.retire(trade)

@@ -164,6 +164,12 @@ class Trade:
         return self.state in TERMINAL
 
     @property
+    def saga_state(self) -> TradeState:
+        """The intent's state: it is closed only when nothing of it is left at the venue, so that a restart still
+        finds what has to be swept. The position's own row is closed when the position is."""
+        return TradeState.CLOSING if self.state is TradeState.CLOSED and not self.is_clear else self.state
+
+    @property
     def is_clear(self) -> bool:
         """True when nothing of this trade can act at the venue any more."""
         return self.is_over and all(order.has_ended for order in self.orders.values())
@@ -308,7 +314,7 @@ class Trade:
             target_price=self.target_price,
             risk_usd=self.risk_usd,
             client_order_id=self.client_order_id,
-            state=self.state,
+            state=self.saga_state,
             evidence=self.evidence,
             created_time_ms=self.created_time_ms,
             updated_time_ms=updated_time_ms,

@@ -163,8 +163,9 @@ class Rows:
 
     def restore(self) -> RestoredState:
         over = (TradeState.CLOSED, TradeState.REFUSED)
-        intents = tuple(row for row in self.intents.values() if row.state not in over)
-        ids = {row.intent_id for row in intents}
+        ids = {row.intent_id for row in self.intents.values() if row.state not in over}
+        ids |= {row.intent_id for row in self.positions.values() if row.state not in over}
+        intents = tuple(row for row in self.intents.values() if row.intent_id in ids)
         last: dict[str, int] = {}
         for symbol, trade_id in self.fills:
             last[symbol] = max(last.get(symbol, 0), trade_id)

@@ -1,0 +1,236 @@
+"""Between the core and the pure engine: command -> engine call -> answer, engine event -> core event.
+
+The only translation in the in-process simulation; it shares nothing with the venue adapter.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from core.commands import (
+    Accepted,
+    CancelOrder,
+    FetchBalances,
+    FetchFills,
+    FetchIncome,
+    FetchOpenAlgoOrders,
+    FetchOpenOrders,
+    FetchPositions,
+    FetchSymbolConfig,
+    Outcome,
+    QueryOrder,
+    RefusalKind,
+    Refused,
+    SubmitOrder,
+    SymbolConfig,
+    VenueCommand,
+)
+from core.enums import LiquiditySide, OrderService, OrderStatus
+from core.events import AccountConfigChanged, AccountUpdated, AlgoOrderUpdated, Event, OrderUpdated
+from core.orders import (
+    AlgoOrderReport,
+    AlgoOrderRequest,
+    BalanceReport,
+    FillReport,
+    IncomeReport,
+    OrderReport,
+    OrderRequest,
+    PositionReport,
+)
+from simulator.engine.errors import ApiError
+from simulator.engine.events import AccountConfigEvent, AccountEvent, AlgoEvent, ExchangeEvent, OrderEvent
+from simulator.engine.exchange import Exchange
+from simulator.engine.orders import AlgoOrder, PlainOrder, Trade
+from simulator.engine.requests import PlaceAlgo, PlaceOrder
+
+KINDS = {
+    -2021: RefusalKind.WOULD_TRIGGER,
+    -2022: RefusalKind.REDUCE_ONLY,
+    -4118: RefusalKind.REDUCE_ONLY,
+    -4509: RefusalKind.REDUCE_ONLY,
+    -4116: RefusalKind.DUPLICATE_ID,
+    -2011: RefusalKind.NOT_FOUND,
+    -2013: RefusalKind.NOT_FOUND,
+}
+
+
+def execute(exchange: Exchange, command: VenueCommand) -> Outcome:
+    """Carry a command out on the engine as the venue would, without faults."""
+    try:
+        return Accepted(_do(exchange, command))  # type: ignore[arg-type]
+    except ApiError as error:
+        return Refused(KINDS.get(error.code, RefusalKind.BUSINESS), error.code, error.message)
+
+
+def _do(exchange: Exchange, command: VenueCommand) -> object:
+    if isinstance(command, SubmitOrder):
+        request = command.approved.order
+        return _place_algo(exchange, request) if isinstance(request, AlgoOrderRequest) else _place(exchange, request)
+    if isinstance(command, CancelOrder):
+        if command.service is OrderService.ALGO:
+            exchange.cancel_algo(client_algo_id=command.client_order_id)
+        else:
+            exchange.cancel_order(command.symbol, client_id=command.client_order_id)
+        return None
+    if isinstance(command, QueryOrder):
+        if command.service is OrderService.ALGO:
+            return algo_report(exchange.get_algo(client_algo_id=command.client_order_id))
+        return order_report(exchange.get_order(command.symbol, client_id=command.client_order_id), "QUERY")
+    return _read(exchange, command)
+
+
+def _read(exchange: Exchange, command: VenueCommand) -> object:
+    if isinstance(command, FetchPositions):
+        return tuple(
+            PositionReport(
+                p.symbol, p.position_side, p.quantity, p.entry_price, p.unrealised_pnl, p.update_time_ms, p.mark_price
+            )
+            for p in exchange.positions(command.symbol)
+        )
+    if isinstance(command, FetchOpenOrders):
+        return tuple(order_report(order, "QUERY") for order in exchange.open_orders(command.symbol))
+    if isinstance(command, FetchOpenAlgoOrders):
+        return tuple(algo_report(order) for order in exchange.open_algos(command.symbol))
+    if isinstance(command, FetchBalances):
+        return tuple(
+            BalanceReport(b.asset, b.wallet_balance, b.cross_wallet_balance, b.available_balance)
+            for b in exchange.balances()
+        )
+    if isinstance(command, FetchFills):
+        rows = exchange.user_trades(command.symbol, command.from_trade_id, limit=1_000)
+        start = command.start_time_ms or 0
+        return tuple(fill_report(row, "") for row in rows if row.time_ms >= start)
+    if isinstance(command, FetchIncome):
+        rows = exchange.income(start_ms=command.start_time_ms, limit=1_000)
+        return tuple(IncomeReport(r.tran_id, r.income_type, r.symbol, r.income, r.asset, r.time_ms) for r in rows)
+    if isinstance(command, FetchSymbolConfig):
+        configs = exchange.symbol_config(command.symbol)
+        return tuple(SymbolConfig(c.symbol, c.leverage, c.margin_type) for c in configs)
+    raise AssertionError(f"the core sent {command}")
+
+
+def _place(exchange: Exchange, request: OrderRequest) -> OrderReport:
+    order = exchange.place_order(
+        PlaceOrder(
+            symbol=request.symbol,
+            side=request.side,
+            type=request.type,
+            position_side=request.position_side,
+            time_in_force=request.time_in_force,
+            quantity=request.quantity,
+            price=request.price,
+            reduce_only=request.reduce_only or None,
+            client_order_id=request.client_order_id,
+            response_type="RESULT",
+        )
+    )
+    return order_report(order, "ACK", with_average=False)
+
+
+def _place_algo(exchange: Exchange, request: AlgoOrderRequest) -> AlgoOrderReport:
+    return algo_report(
+        exchange.place_algo(
+            PlaceAlgo(
+                symbol=request.symbol,
+                side=request.side,
+                type=request.type,
+                position_side=request.position_side,
+                trigger_price=request.trigger_price,
+                working_type=request.working_type,
+                close_position=request.close_position,
+                client_algo_id=request.client_order_id,
+            )
+        )
+    )
+
+
+def event_of(event: ExchangeEvent, now_ms: int) -> Event | None:
+    """Return the core's event for a private engine event; None for market items and warnings."""
+    if isinstance(event, OrderEvent):
+        fill = None if event.fill is None else fill_report(event.fill, event.order.client_order_id)
+        report = order_report(event.order, event.execution_type, fill=fill, expiry_reason=event.expiry_reason)
+        return OrderUpdated(report, event.time_ms, now_ms)
+    if isinstance(event, AlgoEvent):
+        return AlgoOrderUpdated(algo_report(event.order), event.time_ms, now_ms)
+    if isinstance(event, AccountEvent):
+        balances = tuple(
+            BalanceReport(b.asset, b.wallet_balance, b.cross_wallet_balance, None, b.change) for b in event.balances
+        )
+        positions = tuple(
+            PositionReport(p.symbol, p.position_side, p.quantity, p.entry_price, p.unrealised_pnl, event.time_ms)
+            for p in event.positions
+        )
+        return AccountUpdated(event.reason, balances, positions, event.time_ms, now_ms)
+    if isinstance(event, AccountConfigEvent):
+        return AccountConfigChanged(event.symbol, event.leverage, None, event.time_ms, now_ms)
+    return None
+
+
+def order_report(
+    order: PlainOrder,
+    execution_type: str,
+    *,
+    fill: FillReport | None = None,
+    expiry_reason: int = 0,
+    with_average: bool = True,
+) -> OrderReport:
+    average: Decimal | None = order.average_price if with_average and order.executed_quantity else None
+    return OrderReport(
+        symbol=order.symbol,
+        client_order_id=order.client_order_id,
+        venue_order_id=order.order_id,
+        side=order.side,
+        position_side=order.position_side,
+        type=order.type,
+        status=OrderStatus(order.status.value),
+        execution_type=execution_type,
+        quantity=order.quantity,
+        price=order.price,
+        filled_quantity=order.executed_quantity,
+        average_price=average,
+        reduce_only=order.reduce_only,
+        close_position=order.close_position,
+        update_time_ms=order.update_time_ms,
+        expiry_reason=expiry_reason,
+        original_type=order.orig_type,
+        fill=fill,
+    )
+
+
+def algo_report(order: AlgoOrder) -> AlgoOrderReport:
+    return AlgoOrderReport(
+        symbol=order.symbol,
+        client_order_id=order.client_algo_id,
+        algo_id=order.algo_id,
+        side=order.side,
+        position_side=order.position_side,
+        type=order.type,
+        status=order.status,
+        trigger_price=order.trigger_price,
+        quantity=order.quantity,
+        close_position=order.close_position,
+        reduce_only=order.reduce_only,
+        update_time_ms=order.update_time_ms,
+        venue_order_id=order.actual_order_id or None,
+        actual_price=order.actual_price or None,
+        actual_quantity=order.actual_quantity or None,
+        reject_reason=order.reject_reason,
+    )
+
+
+def fill_report(trade: Trade, client_order_id: str) -> FillReport:
+    return FillReport(
+        symbol=trade.symbol,
+        trade_id=trade.trade_id,
+        venue_order_id=trade.order_id,
+        client_order_id=client_order_id,
+        side=trade.side,
+        position_side=trade.position_side,
+        price=trade.price,
+        quantity=trade.quantity,
+        fee=trade.commission,
+        fee_asset=trade.commission_asset,
+        realized_pnl=trade.realised_pnl,
+        liquidity_side=LiquiditySide.MAKER if trade.is_maker else LiquiditySide.TAKER,
+        event_time_ms=trade.time_ms,
+    )

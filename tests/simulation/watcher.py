@@ -1,0 +1,161 @@
+"""The invariants, checked from the exchange's side: safety after every event, liveness once all is calm."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from decimal import Decimal
+
+from core.enums import AlgoStatus, Leg, OrderType
+from core.ids import ClientOrderId
+from core.records import TradeState
+from simulator.engine.events import ExchangeEvent, OrderEvent
+from tests.simulation.world import START_MS, SYMBOLS, World
+
+ZERO = Decimal(0)
+NAKED_MS_MAX = 5_000
+CALM_MS = 45_000
+"""After a silent loss the next lease check may take 30 s, and putting it right some more."""
+
+
+class Watcher:
+    """Sees every engine event before the trader does."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.checks = 0
+        self._position: dict[str, Decimal] = defaultdict(Decimal)
+        self._entered: dict[int, Decimal] = defaultdict(Decimal)
+        self._naked_since: dict[str, int] = {}
+        world.on_exchange.append(self.on_event)
+        world.at(START_MS + 100, self._look)
+
+    def _fail(self, text: str) -> None:
+        self.world.violations.append(f"{self.world.now_ms - START_MS} {text}")
+
+    # --- safety -------------------------------------------------------------------------------------------------
+
+    def on_event(self, event: ExchangeEvent) -> None:
+        if not isinstance(event, OrderEvent) or event.fill is None:
+            return
+        self.checks += 1
+        order, fill = event.order, event.fill
+        before = self._position[order.symbol]
+        after = before + fill.side.sign * fill.quantity
+        self._position[order.symbol] = after
+        identity = ClientOrderId.parse(order.client_order_id)
+        if identity is not None and identity.leg is Leg.ENTRY and not order.algo_id:
+            self._check_entry(identity.intent, fill.quantity, before, fill.side.sign)
+        elif not order.client_order_id.startswith("web_") and (abs(after) > abs(before) or before * after < 0):
+            self._fail(f"I-7 {order.symbol}: {order.client_order_id} grew or turned {before} to {after}")
+
+    def _check_entry(self, intent: int, quantity: Decimal, before: Decimal, sign: int) -> None:
+        self._entered[intent] += quantity
+        row = self.world.store.rows.intents.get(intent)
+        if row is None:
+            self._fail(f"I-2 intent {intent}: filled, but no row")
+        elif self._entered[intent] > row.quantity:
+            self._fail(f"I-3 intent {intent}: {self._entered[intent]} of {row.quantity}")
+        if before * sign < 0:
+            self._fail(f"I-7 intent {intent}: entered against a position of {before}")
+
+    def _look(self) -> None:
+        world = self.world
+        self.checks += 1
+        for client_id, count in world.accepted.items():
+            if count > 1:
+                self._fail(f"I-1 {client_id}: accepted {count} times")
+                world.accepted[client_id] = 1
+        self._check_protection()
+        world.at(world.now_ms + 500, self._look)
+
+    def _check_protection(self) -> None:
+        """I-4: with network, streams and process well, no position is without a stop for longer than 5 s."""
+        world = self.world
+        held = {p.symbol: p.quantity for p in world.exchange.positions() if p.quantity != 0}
+        stops = {
+            (a.symbol, a.side)
+            for a in world.exchange.open_algos()
+            if a.type is OrderType.STOP_MARKET and a.status is not AlgoStatus.TRIGGERED
+        }
+        for symbol in SYMBOLS:
+            quantity = held.get(symbol, ZERO)
+            exit_sides = {side for name, side in stops if name == symbol and side.sign * quantity < 0}
+            if quantity == 0 or exit_sides or not world.is_calm(CALM_MS):
+                self._naked_since.pop(symbol, None)
+                continue
+            since = self._naked_since.setdefault(symbol, world.now_ms)
+            if world.now_ms - since > NAKED_MS_MAX:
+                self._fail(f"I-4 {symbol}: {quantity} without a stop since {since - START_MS}")
+                self._naked_since[symbol] = world.now_ms + 60_000
+
+    # --- liveness -----------------------------------------------------------------------------------------------
+
+    def check_end(self) -> None:
+        """After minutes without faults everything agrees, to the last digit."""
+        self._check_positions()
+        self._check_orders()
+        self._check_money()
+        for row in self.world.store.rows.intents.values():
+            self.checks += 1
+            if row.state in (TradeState.IN_DOUBT, TradeState.SUBMITTED, TradeState.INTENT):
+                self._fail(f"I-13 intent {row.intent_id}: still {row.state.value}")
+        if not self.world.core.view().is_reconciled:
+            self._fail("not reconciled at the end")
+        self.world.violations.extend(self.world.store.violations)
+
+    def _check_positions(self) -> None:
+        rows: dict[str, Decimal] = defaultdict(Decimal)
+        for row in self.world.store.rows.positions.values():
+            rows[row.symbol] += row.quantity * row.direction.sign
+        held = {p.symbol: p.quantity for p in self.world.exchange.positions()}
+        for symbol in SYMBOLS:
+            self.checks += 1
+            if rows[symbol] != held.get(symbol, ZERO):
+                self._fail(f"I-8 {symbol}: rows {rows[symbol]}, exchange {held.get(symbol, ZERO)}")
+
+    def _check_orders(self) -> None:
+        held = {p.symbol for p in self.world.exchange.positions() if p.quantity != 0}
+        for algo in self.world.exchange.open_algos():
+            self.checks += 1
+            row = self.world.store.rows.orders.get(algo.client_algo_id)
+            if row is None or row.status != algo.status.value:
+                self._fail(f"I-9 {algo.client_algo_id}: row {row and row.status}, exchange {algo.status.value}")
+            if algo.symbol not in held:
+                self._fail(f"I-15 {algo.client_algo_id}: open on a flat symbol")
+        listed = {a.client_algo_id for a in self.world.exchange.open_algos()}
+        for row in self.world.store.rows.orders.values():
+            if row.status == "NEW" and row.service.value == "algo" and row.client_order_id not in listed:
+                self._fail(f"I-9 {row.client_order_id}: row NEW, exchange has it no more")
+
+    def _check_money(self) -> None:
+        fills = self.world.store.rows.fills
+        booked = {key for key, row in fills.items() if not row.correction}
+        real = {(t.symbol, t.trade_id): t for s in SYMBOLS for t in self.world.exchange.user_trades(s, limit=1_000)}
+        self.checks += 2
+        if booked != set(real):
+            missing, extra = set(real) - booked, booked - set(real)
+            self._fail(f"I-10 missing {sorted(missing)[:3]} extra {sorted(extra)[:3]}")
+        if any(row.correction for row in fills.values()):
+            self._fail(f"correction: {[row for row in fills.values() if row.correction][:1]}")
+        incomes = self.world.store.rows.incomes.values()
+        money = sum((f.realized_pnl - f.fee for f in fills.values()), Decimal(10_000))
+        money += sum((row.amount for row in incomes if row.income_type != "TRANSFER"), ZERO)
+        wallet = self.world.exchange.balances()[0].wallet_balance
+        if money != wallet:
+            self._fail(f"I-11 rows {money}, wallet {wallet}")
+        positions = self.world.store.rows.positions.values()
+        for row in positions:
+            own = [f for f in fills.values() if f.intent_id == row.intent_id]
+            realized = sum((f.realized_pnl for f in own), ZERO)
+            fees = sum((f.fee for f in own), ZERO)
+            if (realized, fees) != (row.realized_pnl, row.fees):
+                self._fail(f"I-10 trade {row.intent_id}: {row.realized_pnl}/{row.fees}, fills {realized}/{fees}")
+
+
+def run_world(seed: int, **options: int | bool) -> tuple[World, Watcher]:
+    """Run one seeded world to its end and check it."""
+    world = World(seed, **options)  # type: ignore[arg-type]
+    watcher = Watcher(world)
+    world.run()
+    watcher.check_end()
+    return world, watcher

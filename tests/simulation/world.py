@@ -1,0 +1,472 @@
+"""The in-process simulation: core and engine on one virtual clock, with seeded faults on everything between them.
+
+One seed is one world: the same seed gives the same history, byte for byte. Requests and events travel with random
+delays and may be lost on either way; the process may die at any effect; the disk may fail; a person may interfere.
+Faults stop some minutes before the end, so that liveness can be checked too.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from decimal import Decimal
+from random import Random
+
+from core.commands import (
+    InDoubt,
+    Outcome,
+    QueryOrder,
+    RefusalKind,
+    Refused,
+    SubmitOrder,
+    VenueCommand,
+    VenueReply,
+)
+from core.effects import Effect, Notify, Persist, Send
+from core.enums import AlgoStatus, Direction, Leg, MarginType, OrderType, PositionMode, Side
+from core.events import (
+    Event,
+    MarkPriceUpdated,
+    PriceUpdated,
+    SignalReceived,
+    StreamChanged,
+    StreamKind,
+    StreamState,
+    Tick,
+)
+from core.ids import ClientOrderId
+from core.limits import RiskLimits, SizingPolicy, SymbolLimits, TradingConfig
+from core.records import AlertRecord
+from core.signal import ExitPlan, Signal
+from executor.core import TradingCore
+from executor.inputs import Input, PersistenceFailed, PersistenceRecovered
+from executor.setup import SetupReport, SymbolSetup
+from simulator.engine.config import ExchangeConfig
+from simulator.engine.errors import ApiError
+from simulator.engine.events import ExchangeEvent
+from simulator.engine.exchange import Exchange
+from simulator.engine.requests import PlaceOrder
+from simulator.market.model import MarketTrade
+from tests.simulation.adapter import event_of, execute
+from tests.simulation.market import WalkMarket
+from tests.simulation.store import Store
+
+D = Decimal
+START_MS = 1_760_000_000_000
+SYMBOLS = ("AAAUSDT", "BBBUSDT", "CCCUSDT")
+TICK_MS = 250
+WRITE_TIMEOUT_MS = 5_000
+RECV_WINDOW_MS = 5_000
+
+FAULTS = (
+    "lost_before",
+    "lost_after",
+    "late_apply",
+    "throttle",
+    "reads_fail",
+    "lookup_lag",
+    "mute",
+    "stream_lost",
+    "duplicate",
+    "reorder",
+    "delay",
+    "disk",
+    "kill",
+    "hand_close",
+    "hand_part",
+    "hand_add",
+    "hand_cancel",
+    "vanish",
+    "thin",
+    "gap",
+    "liquidate",
+)
+INSTANT = {"kill", "hand_close", "hand_part", "hand_add", "hand_cancel", "vanish", "gap", "liquidate"}
+
+
+def trading_config() -> TradingConfig:
+    symbols = {s: SymbolLimits(s, leverage=20, max_exposure_fraction=D("0.5")) for s in SYMBOLS}
+    limits = RiskLimits(max_daily_loss_fraction=None, max_drawdown_fraction=None)
+    return TradingConfig(PositionMode.ONEWAY, "USDT", SizingPolicy(risk_usd=D(10)), limits, symbols)
+
+
+class World:
+    """Everything that exists in one run. `violations` collects what the watcher and the store complain about."""
+
+    def __init__(self, seed: int, *, minutes: int = 10, calm_minutes: int = 4, faults: bool = True) -> None:
+        self.seed = seed
+        self.rng = Random(f"world:{seed}")
+        self.now_ms = START_MS
+        self.end_ms = START_MS + minutes * 60_000
+        self.fault_end_ms = self.end_ms - calm_minutes * 60_000
+        self.market = WalkMarket(SYMBOLS, seed, START_MS)
+        self.exchange = Exchange(self.market, ExchangeConfig(deposit=D(10_000), default_leverage=20))
+        self.store = Store()
+        self.log: list[str] = []
+        self.alerts: list[AlertRecord] = []
+        self.injected: Counter[str] = Counter()
+        self.active: Counter[str] = Counter()
+        self.violations: list[str] = []
+        self.on_exchange: list[Callable[[ExchangeEvent], None]] = []
+        self.accepted: Counter[str] = Counter()
+        self.foreign: set[str] = set()
+        self.disturbed_ms = START_MS
+        self.alive = False
+        self.epoch = 0
+        self.kill_in: int | None = None
+        self._queue: list[tuple[int, int, Callable[[], None]]] = []
+        self._seq = 0
+        self._last_event_at = 0
+        self._write_failed = False
+        self._signals = 0
+        self._start_process()
+        self.at(START_MS + TICK_MS, self._tick)
+        self.at(START_MS + 1_000, self._market_step)
+        if faults:
+            self._plan_faults()
+
+    # --- time ---------------------------------------------------------------------------------------------------
+
+    def at(self, time_ms: int, action: Callable[[], None]) -> None:
+        self._seq += 1
+        heapq.heappush(self._queue, (max(time_ms, self.now_ms), self._seq, action))
+
+    def run(self) -> None:
+        while self._queue and self._queue[0][0] <= self.end_ms:
+            self.now_ms, _, action = heapq.heappop(self._queue)
+            action()
+
+    def is_calm(self, for_ms: int) -> bool:
+        """True when nothing has been disturbing for so long."""
+        return self.alive and not self.active and self.now_ms - self.disturbed_ms >= for_ms
+
+    def disturb(self) -> None:
+        self.disturbed_ms = self.now_ms
+
+    # --- process ------------------------------------------------------------------------------------------------
+
+    def _start_process(self) -> None:
+        self.epoch += 1
+        restored = self.store.restore()
+        setup = SetupReport(PositionMode.ONEWAY, {s: SymbolSetup(s, 20, MarginType.CROSSED) for s in SYMBOLS})
+        config = trading_config()
+        self.core = TradingCore(
+            config, self, epoch=self.epoch, next_intent=restored.next_intent, restored=restored, setup=setup
+        )
+        self.alive = True
+        self.disturb()
+        for symbol in SYMBOLS:
+            self._tell_price(symbol)
+        self.at(self.now_ms + self.rng.randint(50, 2_000), self._stream_ready(self.epoch))
+        self.feed(StreamChanged(StreamKind.MARKET, StreamState.READY, "", self.now_ms, self.now_ms))
+
+    def _stream_ready(self, epoch: int) -> Callable[[], None]:
+        def ready() -> None:
+            if self.alive and epoch == self.epoch:
+                self.feed(StreamChanged(StreamKind.USER, StreamState.READY, "", self.now_ms, self.now_ms))
+
+        return ready
+
+    def instruments(self) -> dict[str, object]:
+        return {symbol: spec.instrument for symbol, spec in self.market.specs.items()}
+
+    def kill(self) -> None:
+        if self.alive:
+            self.alive = False
+            self.kill_in = None
+            self.store.crash()
+            self._write_failed = False
+            self.log.append(f"{self.now_ms} killed")
+            self.at(self.now_ms + self.rng.randint(200, 20_000), self._start_process)
+
+    def feed(self, event: Input) -> None:
+        if self.alive:
+            self._carry_out(self.core.handle(event))
+
+    def _carry_out(self, effects: list[Effect]) -> None:
+        for index, effect in enumerate(effects):
+            if self.kill_in is not None:
+                self.kill_in -= 1
+                if self.kill_in < 0:
+                    self.kill()
+            if not self.alive:
+                return
+            if isinstance(effect, Persist):
+                if not effect.durable:
+                    self.store.submit(effect.records)
+                elif not self._commit(effect, effects[index + 1 :]):
+                    return
+            elif isinstance(effect, Notify):
+                self.alerts.append(effect.alert)
+                self.log.append(f"{self.now_ms} alert {effect.alert.title}")
+            else:
+                self._request(effect.command)
+
+    def _commit(self, effect: Persist, rest: list[Effect]) -> bool:
+        """One symbol's lane: effects of other symbols in the same step are not dropped with it."""
+        if self.store.commit(effect.records):
+            if self._write_failed:
+                self._write_failed = False
+                self.at(self.now_ms, lambda: self.feed(PersistenceRecovered(self.now_ms)))
+            return True
+        self._write_failed = True
+        dropped: tuple[VenueCommand, ...] = ()
+        if not effect.proceed_on_failure:
+            dropped = tuple(e.command for e in rest if isinstance(e, Send))
+        failed = PersistenceFailed(effect.records, dropped, "disk full", self.now_ms)
+        self.at(self.now_ms, lambda: self.feed(failed))
+        return effect.proceed_on_failure
+
+    # --- network ------------------------------------------------------------------------------------------------
+
+    def _request(self, command: VenueCommand) -> None:
+        """Send a command to the exchange through whatever is wrong with the network now."""
+        epoch, sent_ms = self.epoch, self.now_ms
+        there = sent_ms + self.rng.randint(2, 60)
+        back = self.rng.randint(2, 60)
+        is_write = type(command).__name__ in ("SubmitOrder", "CancelOrder")
+        fault = self._request_fault(is_write)
+        if fault == "throttle":
+            self.at(there + back, self._answer(command, Refused(RefusalKind.THROTTLED, -1003, "x"), epoch, sent_ms))
+            return
+        if fault in ("lost_before", "reads_fail"):
+            wait = self.rng.choice((50, WRITE_TIMEOUT_MS))
+            self.at(sent_ms + wait, self._answer(command, InDoubt(fault), epoch, sent_ms))
+            return
+        if fault == "late_apply":
+            there = sent_ms + self.rng.randint(100, RECV_WINDOW_MS - 1)
+            self.at(sent_ms + 100, self._answer(command, InDoubt(fault), epoch, sent_ms))
+        if fault == "lost_after":
+            wait = self.rng.choice((150, WRITE_TIMEOUT_MS))
+            self.at(sent_ms + wait, self._answer(command, InDoubt(fault), epoch, sent_ms))
+
+        def arrive() -> None:
+            outcome = self._at_exchange(command)
+            if fault not in ("late_apply", "lost_after"):
+                self.at(self.now_ms + back, self._answer(command, outcome, epoch, sent_ms))
+
+        self.at(there, arrive)
+
+    def _request_fault(self, is_write: bool) -> str | None:
+        kinds = ("lost_before", "lost_after", "late_apply", "throttle") if is_write else ("reads_fail",)
+        present = [kind for kind in kinds if self.active[kind]]
+        return self.rng.choice(present) if present and self.rng.random() < 0.6 else None
+
+    def _at_exchange(self, command: VenueCommand) -> Outcome:
+        self._advance()
+        if isinstance(command, QueryOrder) and self.active["lookup_lag"]:
+            return Refused(RefusalKind.NOT_FOUND, -2013, "Order does not exist.")
+        outcome = execute(self.exchange, command)
+        if isinstance(command, SubmitOrder):
+            client_id = command.approved.order.client_order_id
+            if not isinstance(outcome, Refused):
+                self.accepted[client_id] += 1
+                self._check_committed(client_id)
+            self.log.append(f"{self.now_ms} {client_id} {type(outcome).__name__}")
+        self._deliver(self.exchange.drain_events())
+        return outcome
+
+    def _check_committed(self, client_id: str) -> None:
+        """I-2: whatever the exchange accepts from us was on disk first (exits of a broken disk excepted)."""
+        if client_id not in self.store.rows.orders and not (self.store.failing or self._write_failed):
+            self.violations.append(f"I-2 {client_id}: accepted, but not on disk")
+
+    def _answer(self, command: VenueCommand, outcome: Outcome, epoch: int, sent_ms: int) -> Callable[[], None]:
+        def answer() -> None:
+            if self.alive and epoch == self.epoch:
+                expires = sent_ms + RECV_WINDOW_MS + 500 if isinstance(command, SubmitOrder) else None
+                self.feed(VenueReply(command, outcome, self.now_ms, self.now_ms, expires))
+
+        return answer
+
+    def _advance(self) -> None:
+        self._deliver(self.exchange.advance(self.now_ms))
+
+    def _deliver(self, events: list[ExchangeEvent]) -> None:
+        """Show engine events to the watchers at once and to the core through the streams."""
+        for event in events:
+            for watcher in self.on_exchange:
+                watcher(event)
+            if isinstance(event, MarketTrade):
+                self._tell_price(event.symbol)
+                continue
+            if self.active["mute"] or self.active["stream_lost"]:
+                continue
+            private = event_of(event, self.now_ms)
+            if private is not None:
+                self._send_event(private)
+
+    def _send_event(self, event: Event) -> None:
+        delay = self.rng.randint(1, 40)
+        if self.active["delay"]:
+            delay += self.rng.randint(0, 3_000)
+        arrival = self.now_ms + delay
+        if not self.active["reorder"]:
+            arrival = max(arrival, self._last_event_at)
+        self._last_event_at = max(self._last_event_at, arrival)
+        copies = 2 if self.active["duplicate"] and self.rng.random() < 0.5 else 1
+        epoch = self.epoch
+        for _ in range(copies):
+            self.at(arrival, lambda: self.feed(event) if epoch == self.epoch else None)
+
+    def _tell_price(self, symbol: str) -> None:
+        price, now = self.market.last_price(symbol), self.now_ms
+        self.feed(PriceUpdated(symbol, price, now, now))
+        self.feed(MarkPriceUpdated(symbol, price, price, D(0), self.market.next_funding_ms(symbol), now, now))
+
+    # --- regular life -------------------------------------------------------------------------------------------
+
+    def _tick(self) -> None:
+        self.feed(Tick(self.now_ms, self.now_ms))
+        self.store.flush()
+        self.at(self.now_ms + TICK_MS, self._tick)
+
+    def _market_step(self) -> None:
+        self._advance()
+        if self.now_ms < self.end_ms - 120_000 and self.rng.random() < 0.15:
+            self._signal()
+        self.at(self.now_ms + 1_000, self._market_step)
+
+    def _signal(self) -> None:
+        self._signals += 1
+        symbol = self.rng.choice(SYMBOLS)
+        stop = D(self.rng.randint(20, 60)) / 10_000
+        signal = Signal(
+            signal_id=f"sim:{self._signals}",
+            strategy="sim",
+            symbol=symbol,
+            interval="1m",
+            direction=self.rng.choice((Direction.LONG, Direction.SHORT)),
+            candle_open_time_ms=self.now_ms,
+            reference_price=self.market.last_price(symbol),
+            exits=ExitPlan(stop_fraction=stop, target_fraction=stop * 2),
+            event_time_ms=self.now_ms,
+            received_time_ms=self.now_ms,
+            max_holding_ms=self.rng.choice((None, 30_000, 90_000)),
+        )
+        self.feed(SignalReceived(signal, self.now_ms, self.now_ms))
+
+    # --- faults -------------------------------------------------------------------------------------------------
+
+    def _plan_faults(self) -> None:
+        at = START_MS + 5_000
+        while True:
+            at += self.rng.randint(1_000, 30_000)
+            if at >= self.fault_end_ms - 45_000:
+                return
+            kind = self.rng.choice(FAULTS)
+            self.at(at, lambda kind=kind: self._inject(kind))
+
+    def _inject(self, kind: str) -> None:
+        self.injected[kind] += 1
+        self.log.append(f"{self.now_ms} fault {kind}")
+        self.disturb()
+        if kind in INSTANT:
+            getattr(self, f"_do_{kind}")()
+            return
+        self.active[kind] += 1
+        if kind == "disk":
+            self.store.failing = True
+        if kind == "thin":
+            self.market.thin = True
+        if kind == "stream_lost":
+            self.feed(StreamChanged(StreamKind.USER, StreamState.LOST, "", self.now_ms, self.now_ms))
+        self.at(self.now_ms + self.rng.randint(500, 40_000), lambda: self._heal(kind))
+
+    def _heal(self, kind: str) -> None:
+        self.active[kind] -= 1
+        if not self.active[kind]:
+            del self.active[kind]
+        self.disturb()
+        if kind == "disk":
+            self.store.failing = bool(self.active["disk"])
+        if kind == "thin":
+            self.market.thin = bool(self.active["thin"])
+        if kind == "stream_lost" and not self.active["stream_lost"]:
+            self.feed(StreamChanged(StreamKind.USER, StreamState.READY, "", self.now_ms, self.now_ms))
+        for name in ("disk", "thin", "stream_lost"):
+            if not self.active[name]:
+                del self.active[name]
+
+    def _do_kill(self) -> None:
+        self.kill_in = self.rng.randint(0, 12)
+        if self.rng.random() < 0.3:
+            self.kill()
+
+    def _do_gap(self) -> None:
+        self.market.jump[self.rng.choice(SYMBOLS)] = D(self.rng.choice((-3, 3))) / 100
+
+    @contextmanager
+    def _quietly(self, mute: bool) -> Iterator[None]:
+        """Act on the exchange; with `mute` the events of it never reach the core."""
+        self._advance()
+        if mute:
+            self.active["mute"] += 1
+        yield
+        self._deliver(self.exchange.drain_events())
+        if mute:
+            self.active["mute"] -= 1
+            if not self.active["mute"]:
+                del self.active["mute"]
+
+    def _held(self) -> list[tuple[str, Decimal]]:
+        return [(p.symbol, p.quantity) for p in self.exchange.positions() if p.quantity != 0]
+
+    def _by_hand(self, side: Side, symbol: str, quantity: Decimal, *, reduce_only: bool) -> None:
+        request = PlaceOrder(
+            symbol,
+            side,
+            OrderType.MARKET,
+            quantity=quantity,
+            reduce_only=reduce_only or None,
+            client_order_id=f"web_{self._seq}",
+        )
+        try:
+            self.exchange.place_order(request)
+        except ApiError as error:
+            self.log.append(f"{self.now_ms} hand refused {error.code}")
+
+    def _do_hand_close(self) -> None:
+        for symbol, quantity in self._held()[:1]:
+            with self._quietly(self.rng.random() < 0.3):
+                side = Side.SELL if quantity > 0 else Side.BUY
+                self._by_hand(side, symbol, abs(quantity), reduce_only=True)
+
+    def _do_hand_part(self) -> None:
+        for symbol, quantity in self._held()[:1]:
+            part = (abs(quantity) / 3).quantize(D("0.001"))
+            if part > 0:
+                with self._quietly(self.rng.random() < 0.3):
+                    self._by_hand(Side.SELL if quantity > 0 else Side.BUY, symbol, part, reduce_only=True)
+
+    def _do_hand_add(self) -> None:
+        for symbol, quantity in self._held()[:1]:
+            with self._quietly(self.rng.random() < 0.3):
+                side = Side.BUY if quantity > 0 else Side.SELL
+                self._by_hand(side, symbol, D("0.05"), reduce_only=False)
+
+    def _stops(self) -> list[str]:
+        algos = self.exchange.open_algos()
+        return [a.client_algo_id for a in algos if a.type is OrderType.STOP_MARKET and a.status is AlgoStatus.NEW]
+
+    def _do_hand_cancel(self) -> None:
+        for client_id in self._stops()[:1]:
+            with self._quietly(False):
+                self.exchange.cancel_algo(client_algo_id=client_id)
+
+    def _do_vanish(self) -> None:
+        for client_id in self._stops()[:1]:
+            with self._quietly(True):
+                self.exchange.cancel_algo(client_algo_id=client_id)
+
+    def _do_liquidate(self) -> None:
+        for symbol, _ in self._held()[:1]:
+            with self._quietly(self.rng.random() < 0.2):
+                self.exchange.liquidate(symbol)
+
+
+def leg_of(client_id: str) -> Leg | None:
+    identity = ClientOrderId.parse(client_id)
+    return None if identity is None else identity.leg
