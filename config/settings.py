@@ -87,7 +87,7 @@ class Settings(BaseSettings):
         default=Decimal(10_000), gt=0, description="first deposit at the embedded exchange, USDT"
     )
     sim_seed: int = Field(
-        default=3, ge=0, description="seed of the generated market; the same seed gives the same market"
+        default=7, ge=0, description="seed of the generated market; the same seed gives the same market"
     )
     sim_speed: float | None = Field(
         default=None, gt=0, le=100_000, description="market time per wall time in sim mode; empty: chosen by the run"

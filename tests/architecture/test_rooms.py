@@ -26,7 +26,7 @@ ROOMS: dict[str, frozenset[str]] = {
 }
 """Room -> the other rooms that it may import."""
 
-EVERYONE = frozenset(ROOMS) | {"main", "backtest", "learning", "control", "benchmarks", "tests"}
+EVERYONE = frozenset(ROOMS) | {"main", "commands", "backtest", "learning", "control", "benchmarks", "tests"}
 
 CLOCK_ROOMS = ("core/clock.py", "exchange/", "utils/logging.py")
 CLOCK_CALLS = {

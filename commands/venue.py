@@ -1,0 +1,116 @@
+"""Opens the venue of a run: the real one, an embedded exchange that already runs, or a child process of our own."""
+
+from __future__ import annotations
+
+import os
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, replace
+
+import typer
+
+from config.settings import Settings
+from core.clock import Clock
+from core.enums import Environment
+from database.aside import journal_path, set_aside
+from exchange.binance.settings import VenueSettings, urls_for
+from simulator.child import ChildExchange
+from simulator.identity import other_market
+from simulator.options import ExchangeOptions, key_pair
+from utils.tasks import Loops
+
+DEFAULT_SPEED = 600.0
+"""Market time per wall time of a first run: a trade within seconds, some dozens within a minute."""
+SPEEDED_START_MS = 1_767_412_800_000
+"""Where a market that runs faster than the clock begins, 2026-01-03 04:00 UTC: the same seed shows the same days."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """What the command line of `run` adds to the settings."""
+
+    seconds: float | None
+    symbols: tuple[str, ...] | int | None
+    exchange_url: str | None
+    fresh: bool
+    keep_database: bool
+    """The database was named on the command line: never set it aside without being told to."""
+    throwaway: bool = False
+    """An account for a look only: the embedded exchange keeps no journal."""
+
+
+@dataclass(frozen=True, slots=True)
+class Venue:
+    """Where this run trades. `speed` is market time per wall time, None at a real venue."""
+
+    settings: VenueSettings
+    speed: float | None
+
+
+async def open_venue(
+    settings: Settings,
+    options: RunOptions,
+    configured: tuple[str, ...],
+    clock: Clock,
+    stack: AsyncExitStack,
+    loops: Loops,
+) -> Venue:
+    """Return where to trade: the real venue, an exchange that already runs, or our own child process."""
+
+    def at(rest_url: str, stream_url: str, key: str, secret: str) -> VenueSettings:
+        return VenueSettings(
+            rest_url,
+            stream_url,
+            key,
+            secret,
+            recv_window_ms=settings.recv_window_ms,
+            ws_max_backoff_s=settings.ws_max_backoff_sec,
+            environment=settings.mode,
+        )
+
+    if settings.mode in (Environment.TESTNET, Environment.MAINNET):
+        assert settings.binance_api_key is not None and settings.binance_api_secret is not None
+        keys = (settings.binance_api_key.get_secret_value(), settings.binance_api_secret.get_secret_value())
+        return Venue(at(*urls_for(settings.mode), *keys), None)
+
+    keys = key_pair(os.environ)
+    if options.exchange_url is not None:
+        address = options.exchange_url.rstrip("/")
+        return Venue(at(address, address.replace("http", "ws", 1), *keys), None)
+
+    child_options = exchange_options(settings, options, configured, clock)
+    child = ChildExchange(child_options)
+    info = await child.start()
+    stack.push_async_callback(child.stop)
+    loops.start("exchange", child.wait_failed())
+    return Venue(at(info.rest_url, info.stream_url, *keys), info.speed)
+
+
+def exchange_options(
+    settings: Settings, options: RunOptions, configured: tuple[str, ...], clock: Clock
+) -> ExchangeOptions:
+    """Return how to start our own exchange; sets an account of another market aside where that is allowed."""
+
+    journal = journal_path(settings.db_url)
+    is_paper = settings.mode is Environment.PAPER
+    speed = 1.0 if is_paper else settings.sim_speed or DEFAULT_SPEED
+    api_key, api_secret = key_pair(os.environ)
+    wanted = ExchangeOptions(
+        seed=settings.sim_seed,
+        speed=speed,
+        data_dir=None if is_paper else settings.sim_data_dir,
+        symbols=options.symbols or (None if settings.sim_data_dir is not None else configured or None),
+        journal=None if options.throwaway else journal,
+        api_key=api_key,
+        api_secret=api_secret,
+        deposit=settings.sim_deposit,
+        live_url=settings.paper_rest_url if is_paper else None,
+        live_stream_url=settings.paper_stream_url if is_paper else None,
+    )
+    other = None if options.fresh else other_market(wanted)
+    if options.fresh or (other is not None and not options.keep_database):
+        folder = set_aside(settings.db_url, clock.wall_ms(), journal)
+        if folder is not None:
+            why = "starting over" if options.fresh else f"the database belongs to another market ({other})"
+            typer.echo(f"{why}: the old database and account are kept in {folder}")
+    starts_anew = not journal.exists() and wanted.data_dir is None and speed > 1
+    return replace(wanted, start_ms=SPEEDED_START_MS) if starts_anew else wanted
