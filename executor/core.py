@@ -59,7 +59,6 @@ from executor.setup import SetupReport, block_if_different
 from executor.steering import steer, wake
 from executor.tracked import Phase
 from executor.trade import Trade
-from executor.unsaved import Unsaved
 from executor.view import CoreView, view_of
 
 
@@ -97,7 +96,6 @@ class TradingCore:
         )
         self._income = IncomeBook(restored.last_income_time_ms)
         self._reconciler = Reconciler(self._income)
-        self._unsaved = Unsaved()
         self._stat_at_ms = 0
         self._mark_at_ms = 0
         self._replies = Replies(self._desk, self._income, self._reconciler)
@@ -158,7 +156,6 @@ class TradingCore:
         self._steer_all([*ledger.settle_held(desk), *audit.audit(desk)])
         self._steer_all(list(desk.book.active.values()))
         self._reconciler.tick(desk)
-        self._unsaved.tick(desk)
         self._write_valuation()
 
     def _write_valuation(self) -> None:
@@ -292,7 +289,19 @@ class TradingCore:
             self._desk.inflight.pop(command, None)
             if isinstance(command, SubmitOrder):
                 self._never_sent(command, event.detail)
-        self._unsaved.failed(self._desk, event)
+        self._set_degraded(event.detail)
+
+    def _set_degraded(self, detail: str) -> None:
+        """Without a working database entries stop; exits and protection go on in memory."""
+        desk = self._desk
+        if not desk.link.degraded:
+            desk.link.degraded = True
+            desk.alert(
+                f"database:{desk.epoch}:{desk.now_ms}",
+                Severity.CRITICAL,
+                "The database cannot be written",
+                f"{detail[:200]}. No entries; stops and exits go on. Check disk space and the database file.",
+            )
 
     def _never_sent(self, command: SubmitOrder, detail: str) -> None:
         owner = self._desk.book.by_client_id(command.approved.order.client_order_id)
@@ -302,7 +311,15 @@ class TradingCore:
             steer(self._desk, trade)
 
     def _on_persistence_recovered(self, _event: PersistenceRecovered) -> None:
-        self._unsaved.recovered(self._desk)
+        desk = self._desk
+        if desk.link.degraded:
+            desk.link.degraded = False
+            desk.alert(
+                f"database-back:{desk.epoch}:{desk.now_ms}",
+                Severity.INFO,
+                "The database can be written again",
+                "Everything that happened meanwhile has been written.",
+            )
 
     # --- routing ------------------------------------------------------------------------------------------------
 

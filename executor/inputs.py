@@ -6,22 +6,23 @@ from dataclasses import dataclass
 
 from core.commands import VenueCommand, VenueReply
 from core.events import Event
-from core.records import Record
 
 
 @dataclass(frozen=True, slots=True)
 class PersistenceFailed:
-    """A durable write did not reach the disk. `commands` were dropped with it and certainly never sent."""
+    """A durable write did not reach the disk; its rows are kept and tried again.
 
-    records: tuple[Record, ...]
-    commands: tuple[VenueCommand, ...]
+    `commands` were dropped with it and certainly never sent.
+    """
+
     detail: str
     received_time_ms: int
+    commands: tuple[VenueCommand, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class PersistenceRecovered:
-    """A durable write succeeded after one had failed."""
+    """Every row that could not be written is on disk now."""
 
     received_time_ms: int
 

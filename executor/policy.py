@@ -60,7 +60,6 @@ class ExecutionPolicy:
     restart_overlap_ms: int = 3_600_000
     """Venue time before a restart whose ledger rows and fills are read again."""
 
-    save_retry_ms: int = 5_000
     account_stat_every_ms: int = 10_000
     mark_every_ms: int = 1_000
     stop_failed_rest_ms: int = 86_400_000

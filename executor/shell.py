@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
 import structlog
 
@@ -28,15 +27,15 @@ from core.commands import (
     VenueCommand,
     VenueReply,
 )
-from core.effects import Effect, Notify, Persist, Send
+from core.effects import Notify, Send
 from core.enums import Severity
-from core.errors import PersistenceError
 from core.events import SignalReceived, Tick
 from core.ports import AlertSink, RecordWriter, VenuePort, VenueTime
-from core.records import AlertRecord, CandleRecord, Record
+from core.records import AlertRecord
 from core.signal import Signal
 from executor.core import TradingCore
-from executor.inputs import Input, PersistenceFailed, PersistenceRecovered, ReconcileRequested, StopRequested
+from executor.inputs import Input, ReconcileRequested, StopRequested
+from executor.lanes import Lanes
 from executor.view import CoreView
 
 log = structlog.get_logger(__name__)
@@ -48,14 +47,6 @@ BATCH_MAX = 256
 STOP_WAIT_S = 10.0
 RECONCILE_WAIT_S = 20.0
 _WRITES = (SubmitOrder, CancelOrder, SetLeverage, SetMarginType, SetPositionMode)
-
-
-@dataclass(slots=True)
-class _Lane:
-    """Effects of one symbol that wait for a commit, in order."""
-
-    batches: deque[list[Effect]] = field(default_factory=deque)
-    task: asyncio.Task[None] | None = None
 
 
 class Executor:
@@ -80,7 +71,6 @@ class Executor:
     ) -> None:
         self._core = core
         self._venue = venue
-        self._writer = writer
         self._alerts = alerts
         self._clock = clock
         self._venue_time = venue_time
@@ -89,10 +79,9 @@ class Executor:
         self._tick_ms = tick_ms
         self._queue: deque[Input] = deque()
         self._wake = asyncio.Event()
-        self._lanes: dict[str, _Lane] = {}
+        self._lanes = Lanes(writer, clock, self._act, self.offer)
         self._requests: set[asyncio.Task[None]] = set()
         self._writes_under_way = 0
-        self._write_failed = False
         self._running: list[asyncio.Task[None]] = []
         self._is_stopped = False
         self.depth_max = 0
@@ -165,15 +154,14 @@ class Executor:
             "queue_depth": len(self._queue),
             "queue_depth_max": self.depth_max,
             "requests_under_way": len(self._requests),
-            "lanes_waiting": sum(1 for lane in self._lanes.values() if lane.task is not None),
+            "lanes_waiting": self._lanes.waiting(),
             "events_handled": self.events_handled,
             "last_event_ms": self.last_event_ms,
         }
 
     def _is_busy(self) -> bool:
-        waiting = any(lane.task is not None for lane in self._lanes.values())
         unprotected = any(t.quantity > 0 and t.stop_price is None for t in self._core.view().trades)
-        return bool(self._queue) or self._writes_under_way > 0 or waiting or unprotected
+        return bool(self._queue) or self._writes_under_way > 0 or self._lanes.waiting() > 0 or unprotected
 
     # --- events in ----------------------------------------------------------------------------------------------
 
@@ -197,7 +185,7 @@ class Executor:
         self.events_handled += 1
         self.last_event_ms = event.received_time_ms
         if effects:
-            self._carry_out(effects)
+            self._lanes.put(effects)
 
     def _report_defect(self, event: Input, error: Exception) -> None:
         name = type(event).__name__
@@ -214,6 +202,7 @@ class Executor:
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(self._tick_ms / 1000)
+            self._lanes.retry()
             if self._clock_offset_ms is not None:
                 self._core.set_clock_offset(self._clock_offset_ms())
             self.offer(Tick(self._venue_time.venue_time_ms(), self._clock.now_ms()))
@@ -225,64 +214,13 @@ class Executor:
 
     # --- effects out --------------------------------------------------------------------------------------------
 
-    def _carry_out(self, effects: list[Effect]) -> None:
-        """Split the effects by symbol and hand each part to its lane; a part that waits for nothing is done now."""
-        by_symbol: dict[str, list[Effect]] = {}
-        for effect in effects:
-            by_symbol.setdefault(symbol_of(effect), []).append(effect)
-        for symbol, batch in by_symbol.items():
-            lane = self._lanes.setdefault(symbol, _Lane())
-            needs_commit = any(isinstance(effect, Persist) and effect.durable for effect in batch)
-            if lane.task is None and not needs_commit:
-                for effect in batch:
-                    self._do_now(effect)
-                continue
-            lane.batches.append(batch)
-            if lane.task is None:
-                lane.task = asyncio.create_task(self._drain(lane), name=f"executor-lane-{symbol}")
-
-    async def _drain(self, lane: _Lane) -> None:
-        try:
-            while lane.batches:
-                await self._do_batch(lane.batches.popleft())
-        finally:
-            lane.task = None
-
-    async def _do_batch(self, batch: list[Effect]) -> None:
-        for index, effect in enumerate(batch):
-            if isinstance(effect, Persist) and effect.durable:
-                if not await self._commit(effect, batch[index + 1 :]):
-                    return
-            else:
-                self._do_now(effect)
-
-    async def _commit(self, effect: Persist, rest: list[Effect]) -> bool:
-        """Write durably; False when that failed and the rest of the batch must not happen."""
-        try:
-            await self._writer.commit(effect.records)
-        except PersistenceError as error:
-            goes_on = effect.proceed_on_failure
-            dropped = () if goes_on else tuple(e.command for e in rest if isinstance(e, Send))
-            self._write_failed = True
-            self.offer(PersistenceFailed(effect.records, dropped, str(error), self._clock.now_ms()))
-            for alert in rest if not goes_on else ():
-                if isinstance(alert, Notify):
-                    self._do_now(alert)
-            return goes_on
-        if self._write_failed:
-            self._write_failed = False
-            self.offer(PersistenceRecovered(self._clock.now_ms()))
-        return True
-
-    def _do_now(self, effect: Effect) -> None:
-        if isinstance(effect, Persist):
-            self._writer.submit(effect.records)
-        elif isinstance(effect, Notify):
+    def _act(self, effect: Send | Notify) -> None:
+        if isinstance(effect, Notify):
             self._alerts.emit(effect.alert)
-        else:
-            task = asyncio.create_task(self._request(effect.command))
-            self._requests.add(task)
-            task.add_done_callback(self._requests.discard)
+            return
+        task = asyncio.create_task(self._request(effect.command))
+        self._requests.add(task)
+        task.add_done_callback(self._requests.discard)
 
     async def _request(self, command: VenueCommand) -> None:
         is_write = isinstance(command, _WRITES)
@@ -302,22 +240,3 @@ class Executor:
     def _broken_reply(self, command: VenueCommand, *, is_write: bool, detail: str) -> VenueReply:
         outcome = InDoubt(detail) if is_write else Refused(RefusalKind.LOCAL, 0, detail)
         return VenueReply(command, outcome, self._venue_time.venue_time_ms(), self._clock.now_ms())
-
-
-def symbol_of(effect: Effect) -> str:
-    """Return the symbol whose order an effect belongs to; "" for the account as a whole."""
-    if isinstance(effect, Persist):
-        return _symbol_of_record(effect.records[0]) if effect.records else ""
-    if isinstance(effect, Send):
-        command = effect.command
-        symbol = command.approved.order.symbol if isinstance(command, SubmitOrder) else getattr(command, "symbol", None)
-        return symbol or ""
-    return ""
-
-
-def _symbol_of_record(record: Record) -> str:
-    carrier = getattr(record, "signal", None) or getattr(record, "verdict", None) or record
-    if isinstance(record, CandleRecord):
-        carrier = record.candle
-    symbol = getattr(carrier, "symbol", None)
-    return symbol if isinstance(symbol, str) else ""

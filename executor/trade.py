@@ -294,11 +294,6 @@ class Trade:
             self.updated_time_ms = time_ms
         return records
 
-    def forget_written(self) -> None:
-        """Make the next `take_records` return everything again: a write failed, nobody knows what is on disk."""
-        self._written.clear()
-        self._new_fills = list(self.fills)
-
     def to_intent_record(self, updated_time_ms: int) -> IntentRecord:
         return IntentRecord(
             intent_id=self.intent_id,

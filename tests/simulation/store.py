@@ -15,7 +15,8 @@ _OVER = {status.value for status in OrderStatus if status.is_terminal} | {
 
 
 class Store:
-    """One FIFO writer: a commit takes everything queued before it along; a crash loses what is queued."""
+    """One FIFO writer: a commit takes everything queued before it along; what cannot be written stays queued, in order;
+    a crash loses the queue."""
 
     def __init__(self) -> None:
         self.rows = Rows()
@@ -27,18 +28,17 @@ class Store:
         self._queue.extend(records)
 
     def commit(self, records: Sequence[Record]) -> bool:
+        self._queue.extend(records)
+        return self.flush()
+
+    def flush(self) -> bool:
+        """Write everything queued; False when the disk fails."""
         if self.failing:
             return False
-        self.flush()
-        for record in records:
+        queue, self._queue = self._queue, []
+        for record in queue:
             self._write(record)
         return True
-
-    def flush(self) -> None:
-        if not self.failing:
-            queue, self._queue = self._queue, []
-            for record in queue:
-                self._write(record)
 
     def crash(self) -> None:
         self._queue.clear()

@@ -106,6 +106,7 @@ class World:
         self.store = Store()
         self.log: list[str] = []
         self.alerts: list[AlertRecord] = []
+        self.planned: list[str] = []
         self.injected: Counter[str] = Counter()
         self.active: Counter[str] = Counter()
         self.violations: list[str] = []
@@ -207,15 +208,12 @@ class World:
     def _commit(self, effect: Persist, rest: list[Effect]) -> bool:
         """One symbol's lane: effects of other symbols in the same step are not dropped with it."""
         if self.store.commit(effect.records):
-            if self._write_failed:
-                self._write_failed = False
-                self.at(self.now_ms, lambda: self.feed(PersistenceRecovered(self.now_ms)))
             return True
         self._write_failed = True
         dropped: tuple[VenueCommand, ...] = ()
         if not effect.proceed_on_failure:
             dropped = tuple(e.command for e in rest if isinstance(e, Send))
-        failed = PersistenceFailed(effect.records, dropped, "disk full", self.now_ms)
+        failed = PersistenceFailed("disk full", self.now_ms, dropped)
         self.at(self.now_ms, lambda: self.feed(failed))
         return effect.proceed_on_failure
 
@@ -320,7 +318,9 @@ class World:
 
     def _tick(self) -> None:
         self.feed(Tick(self.now_ms, self.now_ms))
-        self.store.flush()
+        if self.store.flush() and self._write_failed:
+            self._write_failed = False
+            self.feed(PersistenceRecovered(self.now_ms))
         self.at(self.now_ms + TICK_MS, self._tick)
 
     def _market_step(self) -> None:
@@ -357,6 +357,7 @@ class World:
             if at >= self.fault_end_ms - 45_000:
                 return
             kind = self.rng.choice(FAULTS)
+            self.planned.append(kind)
             self.at(at, lambda kind=kind: self._inject(kind))
 
     def _inject(self, kind: str) -> None:

@@ -37,7 +37,7 @@ from core.records import (
 from core.restore import RestoredState
 from core.signal import ExitPlan, Signal, signal_id_for
 from executor.core import TradingCore
-from executor.inputs import Input, PersistenceFailed
+from executor.inputs import Input, PersistenceFailed, PersistenceRecovered
 from executor.policy import ExecutionPolicy
 from executor.setup import SetupReport, SymbolSetup
 from tests.unit.executor.fake_venue import FakeVenue, Rule
@@ -203,6 +203,7 @@ class Lab:
         self.now_ms = now_ms
         self.epoch = epoch
         self.fail_writes = False
+        self.unwritten: list[Record] = []
         self.listing = Listing(BTC, ETH)
         restored = self.rows.restore()
         self.core = TradingCore(
@@ -283,20 +284,30 @@ class Lab:
             if self.dead:
                 return
             if isinstance(effect, Persist):
+                self.unwritten.extend(effect.records)
                 if self.fail_writes and effect.durable:
                     rest = () if effect.proceed_on_failure else effects[index + 1 :]
                     dropped = tuple(e.command for e in rest if isinstance(e, Send))
-                    self.feed(PersistenceFailed(effect.records, dropped, "disk full", self.now_ms))
+                    self.feed(PersistenceFailed("disk full", self.now_ms, dropped))
                     if not effect.proceed_on_failure:
                         return
-                    continue
-                if not self.fail_writes:
-                    for record in effect.records:
-                        self.rows.write(record)
+                self.write_rows()
             elif isinstance(effect, Notify):
                 self.alerts.append(effect.alert)
             else:
                 self.send(effect.command)
+
+    def write_rows(self) -> None:
+        """Write everything that waits, in order, unless the disk fails."""
+        if not self.fail_writes:
+            for record in self.unwritten:
+                self.rows.write(record)
+            self.unwritten.clear()
+
+    def mend_disk(self) -> None:
+        self.fail_writes = False
+        self.write_rows()
+        self.feed(PersistenceRecovered(self.now_ms))
 
     def send(self, command: VenueCommand) -> None:
         outcome = self.venue.execute(command)

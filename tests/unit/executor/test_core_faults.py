@@ -7,7 +7,7 @@ import itertools
 from core.enums import Leg, SymbolStatus
 from core.events import PriceUpdated, SignalReceived
 from core.records import HaltRecord, TradeState
-from executor.inputs import PersistenceRecovered, StopRequested
+from executor.inputs import StopRequested
 from tests.unit.executor.lab import BTC, ETH, D, Lab, instrument, signal, trading_config
 
 
@@ -21,9 +21,7 @@ def test_intent_that_cannot_be_written_is_never_sent() -> None:
     lab.signal(ETH)
     assert lab.submitted(Leg.ENTRY) == []
     lab.run(6_000)
-    lab.fail_writes = False
-    lab.run(6_000)
-    lab.feed(PersistenceRecovered(lab.now_ms))
+    lab.mend_disk()
     assert not lab.core.view().is_degraded
     assert lab.state() is TradeState.REFUSED
     lab.signal(number=1)
@@ -42,10 +40,8 @@ def test_disk_that_fails_while_in_a_position_does_not_stop_protection_or_exit() 
     lab.price(BTC, "99.5", fire=False)
     lab.run(5_000)
     assert lab.venue.position(BTC) == 0
-    lab.fail_writes = False
-    lab.run(6_000)
-    lab.feed(PersistenceRecovered(lab.now_ms))
-    lab.run(6_000)
+    lab.mend_disk()
+    lab.run(1_000)
     row = lab.trade()
     assert row.state is TradeState.CLOSED
     assert D(10_000) + row.realized_pnl - row.fees == lab.venue.wallet

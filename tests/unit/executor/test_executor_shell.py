@@ -28,7 +28,8 @@ from core.records import (
 from core.restore import RestoredState
 from core.signal import Signal, Verdict
 from executor.core import TradingCore
-from executor.shell import Executor, symbol_of
+from executor.lanes import symbol_of
+from executor.shell import Executor
 from tests.unit.executor.fake_venue import FakeVenue
 from tests.unit.executor.lab import BTC, ETH, D, Listing, Rows, setup_report, signal, trading_config
 
@@ -184,6 +185,52 @@ async def test_intent_that_is_not_on_disk_is_not_sent_and_entries_resume_after_r
     await rig.until(lambda: rig.executor.view().is_degraded)
     assert f"{BTC}:E" not in rig.venue.log
     rig.writer.failing = False
+    rig.executor._lanes._retry_at_ms = 0
+    await rig.until(lambda: not rig.executor.view().is_degraded)
+    await rig.until(lambda: rig.state() is TradeState.REFUSED)
+    rig.offer_signal(BTC, number=1)
+    await rig.until(lambda: rig.state(2) is TradeState.PROTECTED)
+    await rig.executor.stop(wait_s=0.1)
+
+
+async def test_stop_goes_out_when_the_disk_hangs_and_entry_does_not(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("executor.lanes.EXIT_PATIENCE_S", 0.02)
+    monkeypatch.setattr("executor.lanes.ENTRY_PATIENCE_S", 0.05)
+    rig.venue.gate = asyncio.Event()
+    rig.offer_signal(BTC)
+    await rig.until(lambda: f"{BTC}:E" in rig.venue.log)
+    for symbol in (BTC, ETH):
+        rig.writer.gates[symbol] = asyncio.Event()
+    rig.offer_signal(ETH)
+    rig.venue.gate.set()
+    await rig.until(lambda: f"{BTC}:S" in rig.venue.log)
+    await rig.until(lambda: any(entry.startswith("ETH") for entry in refused_entries(rig)))
+    for gate in rig.writer.gates.values():
+        gate.set()
+    await rig.until(lambda: not rig.executor.view().is_degraded)
+    await rig.until(lambda: rig.state(1) is TradeState.PROTECTED and rig.state(2) is TradeState.REFUSED)
+    assert f"{ETH}:E" not in rig.venue.log
+    await rig.executor.stop(wait_s=0.1)
+
+
+async def test_rows_that_failed_are_on_disk_before_newer_ones_of_their_symbol(rig: Rig) -> None:
+    rig.offer_signal(BTC)
+    await rig.until(lambda: rig.state() is TradeState.PROTECTED)
+    rig.writer.failing = True
+    now = rig.clock.now_ms()
+    rig.venue.fake.now_ms = now
+    rig.venue.fake.move_price(BTC, D("100.7"))
+    for event in rig.venue.fake.events:
+        rig.executor.offer(event)
+    rig.venue.fake.events.clear()
+    await rig.until(lambda: rig.executor.view().is_degraded)
+    await asyncio.sleep(0.03)
+    assert rig.writer.rows.positions[1].quantity > 0
+    assert len(rig.writer.rows.fills) == 1
+    rig.writer.failing = False
+    rig.executor._lanes._retry_at_ms = 0
+    await rig.until(lambda: rig.writer.rows.positions[1].state is TradeState.CLOSED)
+    assert len(rig.writer.rows.fills) == 2
     await rig.executor.stop(wait_s=0.1)
 
 
@@ -255,6 +302,12 @@ async def test_run_when_cancelled_ends_all_its_tasks(rig: Rig) -> None:
         await rig.task
     await asyncio.sleep(0)
     assert all(task.done() for task in rig.executor._running)
+
+
+def refused_entries(rig: Rig) -> list[str]:
+    """Symbols whose entries the core knows to be refused, written or not."""
+    active = {trade.symbol for trade in rig.executor.view().trades}
+    return [symbol for symbol in (BTC, ETH) if symbol not in active and rig.executor.view().next_intent > 2]
 
 
 def test_symbol_of_each_effect() -> None:

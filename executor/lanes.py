@@ -1,0 +1,190 @@
+"""Effects in order, symbol by symbol: what must be on disk first is, and no symbol waits for another's commit.
+
+Rows that could not be written stay here, in order, and go with the next write of their symbol: a newer row is never on
+disk without the older ones. Exits and protection wait only a moment for a slow disk; an entry waits a little longer and
+is then not sent at all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from core.clock import Clock
+from core.commands import SubmitOrder
+from core.effects import Effect, Notify, Persist, Send
+from core.errors import PersistenceError
+from core.ports import RecordWriter
+from core.records import CandleRecord, Record
+from executor.inputs import Input, PersistenceFailed, PersistenceRecovered
+
+EXIT_PATIENCE_S = 0.5
+"""An exit or a stop goes out after this time, written or not."""
+
+ENTRY_PATIENCE_S = 2.0
+"""An entry whose intent is not on disk by then is dropped: its price would be old anyway."""
+
+RETRY_MS = 5_000
+
+
+@dataclass(slots=True)
+class _Lane:
+    """One symbol: batches to carry out, rows to write, and who waits for them."""
+
+    batches: deque[list[Effect]] = field(default_factory=deque)
+    worker: asyncio.Task[None] | None = None
+    backlog: list[Record] = field(default_factory=list)
+    waiters: list[asyncio.Future[PersistenceError | None]] = field(default_factory=list)
+    flusher: asyncio.Task[None] | None = None
+
+
+class Lanes:
+    """`act` carries out a request or an alert; `offer` takes news about failing and recovered writes."""
+
+    def __init__(
+        self, writer: RecordWriter, clock: Clock, act: Callable[[Send | Notify], None], offer: Callable[[Input], None]
+    ) -> None:
+        self._writer = writer
+        self._clock = clock
+        self._act = act
+        self._offer = offer
+        self._lanes: dict[str, _Lane] = {}
+        self._has_failed = False
+        self._retry_at_ms = 0
+
+    def put(self, effects: list[Effect]) -> None:
+        """Take the effects of one event; a symbol's part that needs no waiting is carried out at once."""
+        by_symbol: dict[str, list[Effect]] = {}
+        for effect in effects:
+            by_symbol.setdefault(symbol_of(effect), []).append(effect)
+        for symbol, batch in by_symbol.items():
+            lane = self._lanes.setdefault(symbol, _Lane())
+            if lane.worker is None and not any(isinstance(e, Persist) and e.durable for e in batch):
+                for effect in batch:
+                    self._do_now(lane, effect)
+                continue
+            lane.batches.append(batch)
+            if lane.worker is None:
+                lane.worker = asyncio.create_task(self._work(lane), name=f"executor-lane-{symbol}")
+
+    def waiting(self) -> int:
+        """Return how many symbols wait for a commit or owe rows to the disk."""
+        return sum(1 for lane in self._lanes.values() if lane.worker or lane.flusher or lane.backlog)
+
+    def retry(self) -> None:
+        """Write again what could not be written, when its time has come."""
+        now_ms = self._clock.now_ms()
+        if self._has_failed and now_ms >= self._retry_at_ms:
+            self._retry_at_ms = now_ms + RETRY_MS
+            for lane in self._lanes.values():
+                self._start_flush(lane)
+
+    # --- carrying out -------------------------------------------------------------------------------------------
+
+    async def _work(self, lane: _Lane) -> None:
+        try:
+            while lane.batches:
+                await self._do_batch(lane, lane.batches.popleft())
+        finally:
+            lane.worker = None
+
+    async def _do_batch(self, lane: _Lane, batch: list[Effect]) -> None:
+        for index, effect in enumerate(batch):
+            if isinstance(effect, Persist) and effect.durable:
+                if not await self._commit(lane, effect):
+                    self._drop(batch[index + 1 :])
+                    return
+            else:
+                self._do_now(lane, effect)
+
+    def _do_now(self, lane: _Lane, effect: Effect) -> None:
+        if not isinstance(effect, Persist):
+            self._act(effect)
+        elif lane.backlog or lane.flusher is not None:
+            lane.backlog.extend(effect.records)
+            self._start_flush(lane)
+        else:
+            self._writer.submit(effect.records)
+
+    def _drop(self, rest: list[Effect]) -> None:
+        """The write before an entry failed: the entry is not sent; people are told all the same."""
+        commands = tuple(effect.command for effect in rest if isinstance(effect, Send))
+        self._offer(PersistenceFailed("the intent could not be recorded", self._clock.now_ms(), commands))
+        for effect in rest:
+            if isinstance(effect, Notify):
+                self._act(effect)
+
+    # --- writing ------------------------------------------------------------------------------------------------
+
+    async def _commit(self, lane: _Lane, effect: Persist) -> bool:
+        """Write durably; False when the rest of the batch must not happen."""
+        written: asyncio.Future[PersistenceError | None] = asyncio.get_running_loop().create_future()
+        lane.backlog.extend(effect.records)
+        lane.waiters.append(written)
+        self._start_flush(lane)
+        patience = EXIT_PATIENCE_S if effect.proceed_on_failure else ENTRY_PATIENCE_S
+        done, _ = await asyncio.wait({written}, timeout=patience)
+        if done and written.result() is None:
+            return True
+        if not done:
+            self._failed(f"the database has not answered for {patience} s")
+        return effect.proceed_on_failure
+
+    def _start_flush(self, lane: _Lane) -> None:
+        if lane.flusher is None and lane.backlog:
+            lane.flusher = asyncio.create_task(self._flush(lane))
+
+    async def _flush(self, lane: _Lane) -> None:
+        """Write the backlog in order until it is empty; after a failure it waits for the next write or retry."""
+        try:
+            while lane.backlog:
+                records, lane.backlog = lane.backlog, []
+                waiters, lane.waiters = lane.waiters, []
+                try:
+                    await self._writer.commit(records)
+                except PersistenceError as error:
+                    lane.backlog = records + lane.backlog
+                    self._failed(str(error))
+                    _tell(waiters, error)
+                    return
+                _tell(waiters, None)
+        finally:
+            lane.flusher = None
+        self._check_recovered()
+
+    def _failed(self, detail: str) -> None:
+        self._has_failed = True
+        self._retry_at_ms = self._clock.now_ms() + RETRY_MS
+        self._offer(PersistenceFailed(detail, self._clock.now_ms()))
+
+    def _check_recovered(self) -> None:
+        if self._has_failed and not any(lane.backlog or lane.flusher for lane in self._lanes.values()):
+            self._has_failed = False
+            self._offer(PersistenceRecovered(self._clock.now_ms()))
+
+
+def _tell(waiters: list[asyncio.Future[PersistenceError | None]], result: PersistenceError | None) -> None:
+    for waiter in waiters:
+        if not waiter.done():
+            waiter.set_result(result)
+
+
+def symbol_of(effect: Effect) -> str:
+    """Return the symbol whose order an effect belongs to; "" for the account as a whole."""
+    if isinstance(effect, Persist):
+        return _symbol_of_record(effect.records[0]) if effect.records else ""
+    if isinstance(effect, Send):
+        command = effect.command
+        symbol = command.approved.order.symbol if isinstance(command, SubmitOrder) else getattr(command, "symbol", None)
+        return symbol or ""
+    return ""
+
+
+def _symbol_of_record(record: Record) -> str:
+    carrier = getattr(record, "signal", None) or getattr(record, "verdict", None) or record
+    if isinstance(record, CandleRecord):
+        carrier = record.candle
+    symbol = getattr(carrier, "symbol", None)
+    return symbol if isinstance(symbol, str) else ""

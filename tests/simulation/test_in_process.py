@@ -1,0 +1,81 @@
+"""The trader's core against the pure exchange, on a virtual clock, under seeded faults.
+
+A failing seed replays alone: `run_world(seed)`.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from core.records import TradeState
+from executor import ledger, protection
+from executor.book import Book
+from tests.simulation.watcher import run_world
+from tests.simulation.world import FAULTS, World
+
+
+def test_undisturbed_worlds_trade_and_agree_to_the_last_digit() -> None:
+    closed = 0
+    for seed in range(3):
+        world, _ = run_world(seed, faults=False)
+        assert world.violations == [], f"seed {seed}"
+        closed += sum(1 for row in world.store.rows.positions.values() if row.state is TradeState.CLOSED)
+    assert closed > 15
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("block", range(4))
+def test_invariants_hold_under_faults(block: int) -> None:
+    checks = 0
+    for seed in range(1_000 + block * 10, 1_010 + block * 10):
+        world, watcher = run_world(seed)
+        assert world.violations == [], f"seed {seed}"
+        checks += watcher.checks
+    assert checks > 5_000
+
+
+def test_same_seed_gives_the_same_history() -> None:
+    first, second = run_world(7)[0], run_world(7)[0]
+    assert first.log == second.log
+    assert first.store.rows == second.store.rows
+
+
+def test_every_fault_occurs_within_fifty_seeds() -> None:
+    planned: set[str] = set()
+    for seed in range(50):
+        planned |= set(World(seed).planned)
+    assert planned == set(FAULTS)
+
+
+def _violations(seeds: range) -> list[str]:
+    found: list[str] = []
+    for seed in seeds:
+        found = run_world(seed)[0].violations
+        if found:
+            break
+    return found
+
+
+@pytest.mark.slow
+def test_watcher_finds_a_fill_that_is_counted_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Book, "is_seen", lambda self, symbol, trade_id: False)
+    assert _violations(range(40))
+
+
+@pytest.mark.slow
+def test_watcher_finds_a_stop_that_is_not_placed_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = protection.place_stop
+
+    def once(desk: object, trade: object) -> None:
+        if trade.newest(protection.Leg.STOP) is None:  # type: ignore[attr-defined]
+            real(desk, trade)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(protection, "place_stop", once)
+    monkeypatch.setattr(protection, "give_up", lambda desk, trade, why: None)
+    assert any("I-4" in text for text in _violations(range(60)))
+
+
+@pytest.mark.slow
+def test_watcher_finds_fills_that_are_never_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ledger, "take_listed_fills", lambda desk, fills: [])
+    assert _violations(range(40))
