@@ -1,0 +1,223 @@
+"""The injector: one running schedule. Says, at every hook, whether a fault takes hold, by time and call index alone.
+
+Synchronous and without randomness: the same schedule and the same calls give the same faults. `now_ms` is always the
+true time of the gateway, never one that a clock fault has bent.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from decimal import Decimal
+
+from simulator.faults.kinds import RULES, FaultKind, Site
+from simulator.faults.schedule import Fault, FaultSchedule
+
+K = FaultKind
+_REQUESTS = frozenset(
+    kind for kind, rule in RULES.items() if rule.site is Site.REST and not kind.value.startswith("query_lag")
+)
+_TRIGGERS = frozenset({K.ALGO_STUCK, K.ALGO_REJECT})
+_FRAMES = frozenset(
+    {K.STREAM_MUTE, K.STREAM_DROP, K.STREAM_MALFORMED, K.STREAM_REORDER, K.STREAM_DELAY, K.STREAM_DUPLICATE}
+)
+_SUBSCRIBES = frozenset({K.SUBSCRIBE_REJECT, K.SUBSCRIBE_IGNORE})
+_MILLION = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Fired:
+    """One fault that took hold: when, and on what (route, symbol, stream)."""
+
+    time_ms: int
+    fault: Fault
+    subject: str
+
+
+@dataclass(slots=True)
+class _Armed:
+    """A fault of the schedule and how often calls have met it."""
+
+    fault: Fault
+    seen: int = 0
+    used: int = 0
+    is_done: bool = False
+
+    def is_open(self, elapsed_ms: int) -> bool:
+        fault = self.fault
+        if self.is_done or elapsed_ms < fault.at_ms:
+            return False
+        if fault.until_ms is not None and elapsed_ms >= fault.until_ms:
+            return False
+        return fault.hits is None or self.used < fault.hits
+
+
+class FaultInjector:
+    """Holds a schedule against time and calls. `fired` and `counts` are the record of what really took hold."""
+
+    def __init__(self, schedule: FaultSchedule | None = None) -> None:
+        self.schedule = schedule or FaultSchedule()
+        self.fired: list[Fired] = []
+        self.counts: Counter[FaultKind] = Counter()
+        self._started_ms: int | None = None
+        self._armed: dict[Site, list[_Armed]] = {site: [] for site in Site}
+        for fault in self.schedule.faults:
+            self._arm(fault)
+
+    def start(self, now_ms: int) -> None:
+        """Let the schedule begin at `now_ms`; without this the first call at any hook begins it."""
+        if self._started_ms is None:
+            self._started_ms = now_ms
+
+    def elapsed_ms(self, now_ms: int) -> int:
+        self.start(now_ms)
+        assert self._started_ms is not None
+        return now_ms - self._started_ms
+
+    # -- switching at run time --------------------------------------------------------------------------------------
+
+    def inject(
+        self,
+        kind: FaultKind | str,
+        now_ms: int,
+        *,
+        for_ms: int = 0,
+        target: str = "",
+        amount: Decimal | int | str | None = None,
+        detail: str = "",
+        skip: int = 0,
+        count: int | None = None,
+    ) -> Fault:
+        """Add a fault that begins at `now_ms` and return it."""
+        value = None if amount is None else Decimal(amount)
+        fault = Fault(self.elapsed_ms(now_ms), FaultKind(kind), for_ms, target, value, detail, skip, count)
+        self.schedule = FaultSchedule(self.schedule.seed, (*self.schedule.faults, fault))
+        self._arm(fault)
+        return fault
+
+    def clear(self) -> None:
+        """End every fault, present and to come."""
+        for armed in self._armed.values():
+            for one in armed:
+                one.is_done = True
+
+    def is_over(self, now_ms: int) -> bool:
+        """True when no fault holds any more and none is to come."""
+        elapsed = self.elapsed_ms(now_ms)
+        return not any(
+            one.is_open(elapsed) or (elapsed < one.fault.at_ms and not one.is_done)
+            for armed in self._armed.values()
+            for one in armed
+        )
+
+    def _arm(self, fault: Fault) -> None:
+        self._armed[fault.site].append(_Armed(fault))
+
+    # -- the hooks --------------------------------------------------------------------------------------------------
+
+    def on_request(self, route: str, now_ms: int) -> Fault | None:
+        """REST: what happens to this request, such as "POST /fapi/v1/order". Counts as one call."""
+        return self._meet(Site.REST, _REQUESTS, now_ms, route, lambda target: route_matches(target, route))
+
+    def on_query(self, kind: FaultKind, route: str, now_ms: int) -> Fault | None:
+        """REST: whether this look-up (QUERY_LAG_SINGLE) or list (QUERY_LAG_LIST) sees an older state."""
+        return self._meet(Site.REST, frozenset({kind}), now_ms, route, lambda target: route_matches(target, route))
+
+    def on_take(self, symbol: str, now_ms: int) -> Fault | None:
+        """Matching: PARTIAL_FILL for an order that is about to take or to be filled."""
+        return self._meet(Site.MATCHING, frozenset({K.PARTIAL_FILL}), now_ms, symbol, _is_symbol(symbol))
+
+    def on_trigger(self, symbol: str, now_ms: int) -> Fault | None:
+        """Algo service: ALGO_STUCK or ALGO_REJECT for a conditional order that triggers now."""
+        return self._meet(Site.ALGO, _TRIGGERS, now_ms, symbol, _is_symbol(symbol))
+
+    def on_frame(self, names: Iterable[str], now_ms: int) -> Fault | None:
+        """Streams: what happens to a frame; `names` are its connection's part, stream and event type."""
+        found = frozenset(names)
+        return self._meet(Site.STREAM, _FRAMES, now_ms, "/".join(sorted(found)), lambda target: target in found)
+
+    def on_connect(self, part: str, now_ms: int) -> Fault | None:
+        """Streams: STREAM_REFUSE for a new connection to `part` (public, market or private)."""
+        return self._meet(Site.STREAM, frozenset({K.STREAM_REFUSE}), now_ms, part, lambda target: target == part)
+
+    def on_subscribe(self, part: str, now_ms: int) -> Fault | None:
+        """Streams: SUBSCRIBE_REJECT or SUBSCRIBE_IGNORE for a control frame on a connection to `part`."""
+        return self._meet(Site.STREAM, _SUBSCRIBES, now_ms, part, lambda target: target == part)
+
+    def holding(self, kind: FaultKind, symbol: str, now_ms: int) -> Fault | None:
+        """Matching: the fault of a state that holds now for `symbol`; noted once, no call is counted."""
+        elapsed = self.elapsed_ms(now_ms)
+        for armed in self._armed[Site.MATCHING]:
+            fault = armed.fault
+            is_for = fault.kind is kind and fault.target in ("", symbol)
+            in_time = elapsed >= fault.at_ms and (fault.until_ms is None or elapsed < fault.until_ms)
+            if is_for and in_time and not armed.is_done:
+                if not armed.used:
+                    armed.used = 1
+                    self._note(fault, now_ms, symbol)
+                return fault
+        return None
+
+    def clock_offset_ms(self, now_ms: int) -> int:
+        """Clock: how far the gateway's clock is ahead of the truth. A jump with `for_ms` 0 stays for good."""
+        elapsed, offset = self.elapsed_ms(now_ms), 0
+        for armed in self._armed[Site.CLOCK]:
+            fault = armed.fault
+            if armed.is_done or elapsed < fault.at_ms or (fault.until_ms is not None and elapsed >= fault.until_ms):
+                continue
+            if not armed.used:
+                armed.used = 1
+                self._note(fault, now_ms, "clock")
+            if fault.kind is K.CLOCK_DRIFT:
+                offset += int(fault.value("200") * (elapsed - fault.at_ms) / _MILLION)
+            else:
+                offset += int(fault.value("2000"))
+        return offset
+
+    def due(self, now_ms: int) -> list[Fault]:
+        """Return the instant faults whose time has come, each once, in the order of their times."""
+        elapsed = self.elapsed_ms(now_ms)
+        found = []
+        for armed in [one for group in self._armed.values() for one in group]:
+            if armed.fault.is_instant and not armed.is_done and elapsed >= armed.fault.at_ms:
+                armed.is_done = True
+                found.append(armed.fault)
+        return sorted(found, key=lambda fault: fault.at_ms)
+
+    def note_done(self, fault: Fault, now_ms: int, subject: str) -> None:
+        """Record that an instant fault has really happened, to `subject`."""
+        self._note(fault, now_ms, subject)
+
+    # -- how a hook decides -----------------------------------------------------------------------------------------
+
+    def _meet(
+        self, site: Site, kinds: frozenset[FaultKind], now_ms: int, subject: str, matches: Callable[[str], bool]
+    ) -> Fault | None:
+        """Return the first open fault that the call meets, in schedule order; every one that could counts the call."""
+        elapsed = self.elapsed_ms(now_ms)
+        met: Fault | None = None
+        for armed in self._armed[site]:
+            fault = armed.fault
+            if fault.kind not in kinds or not armed.is_open(elapsed) or not (not fault.target or matches(fault.target)):
+                continue
+            armed.seen += 1
+            if met is None and armed.seen > fault.skip:
+                armed.used += 1
+                met = fault
+                self._note(fault, now_ms, subject)
+        return met
+
+    def _note(self, fault: Fault, now_ms: int, subject: str) -> None:
+        self.counts[fault.kind] += 1
+        self.fired.append(Fired(now_ms, fault, subject))
+
+
+def route_matches(target: str, route: str) -> bool:
+    """Whether a target (method, path, or both) names the route "METHOD /path"."""
+    method, _, path = route.partition(" ")
+    return target in (route, method, path)
+
+
+def _is_symbol(symbol: str) -> Callable[[str], bool]:
+    return lambda target: target == symbol
