@@ -51,6 +51,7 @@ from executor.halts import Halts
 from executor.income import IncomeBook
 from executor.inputs import Input, PersistenceFailed, PersistenceRecovered, ReconcileRequested, StopRequested
 from executor.marks import Market
+from executor.outbox import Outbox
 from executor.policy import ExecutionPolicy
 from executor.reconcile import Reconciler
 from executor.replies import Replies
@@ -81,10 +82,12 @@ class TradingCore:
         policy: ExecutionPolicy | None = None,
     ) -> None:
         self._restored = restored
+        policy = policy or ExecutionPolicy()
         self._desk = Desk(
             config=config,
             instruments=instruments,
-            policy=policy or ExecutionPolicy(),
+            policy=policy,
+            out=Outbox(writes_steps=policy.writes_steps),
             epoch=epoch,
             next_intent=max(next_intent, restored.next_intent),
             book=Book(),

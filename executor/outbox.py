@@ -22,9 +22,13 @@ class _Batch:
 
 class Outbox:
     """Collects what a step wants done. All decisions of a step come before any of its effects, so that the order inside
-    a symbol is always the same: one write of everything that changed, the requests, the alerts."""
+    a symbol is always the same: one write of everything that changed, the requests, the alerts.
 
-    def __init__(self) -> None:
+    Without `writes_steps` a trade is written only once nothing of it is left at the venue.
+    """
+
+    def __init__(self, *, writes_steps: bool = True) -> None:
+        self._writes_steps = writes_steps
         self._batches: dict[str, _Batch] = {}
 
     def _batch(self, symbol: str) -> _Batch:
@@ -61,7 +65,8 @@ class Outbox:
         for batch in self._batches.values():
             records = batch.records
             for trade in batch.trades.values():
-                records.extend(trade.take_records(time_ms))
+                if self._writes_steps or trade.is_clear:
+                    records.extend(trade.take_records(time_ms))
             if records:
                 effects.append(Persist(tuple(records), batch.durable, proceed_on_failure=not batch.gated))
             effects.extend(Send(command) for command in batch.commands)

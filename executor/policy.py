@@ -60,6 +60,8 @@ class ExecutionPolicy:
     restart_overlap_ms: int = 3_600_000
     """Venue time before a restart whose ledger rows and fills are read again."""
 
+    writes_steps: bool = True
+    """False: a trade is written once, when nothing of it is left, for a run that nothing has to survive."""
     account_stat_every_ms: int = 10_000
     mark_every_ms: int = 1_000
     stop_failed_rest_ms: int = 86_400_000

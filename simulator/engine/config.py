@@ -16,3 +16,7 @@ class ExchangeConfig:
     margin_call_ratio: Decimal = Decimal("0.8")
     max_algo_orders: int = 200
     seed: int = 1
+    is_journalled: bool = True
+    """False: nobody asks for `take_changes`, so changes are not collected."""
+    history_ms: int | None = None
+    """How long ended orders, fills and ledger rows can be asked for; None: as long as the venue keeps them."""

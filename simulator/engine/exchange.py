@@ -41,7 +41,7 @@ class Exchange:
     def __init__(self, market: MarketPort, config: ExchangeConfig | None = None) -> None:
         self.config = config or ExchangeConfig()
         self._market = market
-        self._state = State(self.config.asset)
+        self._state = State(self.config.asset, is_journalled=self.config.is_journalled)
         self._build()
         if self.config.deposit:
             self._ledger.transfer(self.config.deposit, "DEPOSIT")
@@ -127,7 +127,7 @@ class Exchange:
     def _prune(self) -> None:
         if self._context.now_ms >= self._next_prune_ms:
             self._next_prune_ms = (self._context.now_ms // DAY_MS + 1) * DAY_MS
-            self._state.prune(lambda row: is_kept(row, self._context.now_ms))
+            self._state.prune(lambda row: is_kept(row, self._context.now_ms, self.config.history_ms))
 
     # plain orders
 

@@ -106,7 +106,8 @@ class Change:
 class State:
     """All private rows of one account."""
 
-    def __init__(self, asset: str) -> None:
+    def __init__(self, asset: str, *, is_journalled: bool = True) -> None:
+        self._is_journalled = is_journalled
         self.wallet = Wallet(asset)
         self.settings = AccountSettings()
         self.counters = Counters()
@@ -128,8 +129,8 @@ class State:
 
     def touch(self, row: Any) -> None:
         """Note that `row` is new or changed."""
-        kind, key = _identity(row)
-        self._dirty[(kind, key)] = row
+        if self._is_journalled:
+            self._dirty[_identity(row)] = row
 
     def position(self, symbol: str, side: PositionSide) -> Position:
         """Return the position row, made flat at first use."""
@@ -151,7 +152,7 @@ class State:
         for row in rows:
             if is_kept(row):
                 kept.append(row)
-            else:
+            elif self._is_journalled:
                 self._dirty[_identity(row)] = None
         if len(kept) == len(rows):
             return
@@ -188,7 +189,7 @@ class State:
         latest: dict[tuple[str, str], dict[str, Any] | None] = {}
         for change in changes:
             latest[(change.kind, change.key)] = change.value
-        self.__init__(self.wallet.asset)  # type: ignore[misc]
+        self.__init__(self.wallet.asset, is_journalled=self._is_journalled)  # type: ignore[misc]
         rows = [(kind, msgspec.convert(value, _TYPES[kind])) for (kind, _), value in latest.items() if value]
         for kind, row in sorted(rows, key=lambda item: _order_of(*item)):
             self._restore_row(kind, row)
