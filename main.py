@@ -175,6 +175,7 @@ async def trade(settings: Settings, options: RunOptions) -> int:
         from status.console import RecentEvents, print_summary, run_console
         from status.health import HealthBoard
         from status.heartbeat import HeartbeatWriter
+        from status.latency import LatencyBook, OrderLatency
         from status.looplag import LoopLagProbe
         from status.news import NewsWriter
         from strategies.feed import CandleFeed
@@ -210,7 +211,9 @@ async def trade(settings: Settings, options: RunOptions) -> int:
         signals: Bus[Signal] = Bus(SIGNALS_MAX)
         executor = Executor(core, gateway, writer, alerts, clock, gateway, signals=signals)
         keep_history = len(symbols) <= RECORDED_WARM_UPS_MAX
-        runner = StrategyRunner(book, writer, signals.publish, record_warm_up=keep_history)
+        latency = LatencyBook(clock)
+        orders = OrderLatency(latency, clock)
+        runner = StrategyRunner(book, writer, orders.following(signals.publish), record_warm_up=keep_history)
         feed = CandleFeed(
             gateway,
             {symbol: book.intervals(symbol) for symbol in symbols},
@@ -222,13 +225,15 @@ async def trade(settings: Settings, options: RunOptions) -> int:
         router.connect(candles=feed.accept, catch_up=feed.catch_up, events=executor.offer)
         market = BinanceMarketStream(venue.settings, clock, symbols, router, venue_time=gateway.venue_time)
         user = BinanceUserStream(venue.settings, gateway, clock, router, venue_time=gateway.venue_time)
-        lag = LoopLagProbe(clock)
+        lag = LoopLagProbe(clock, on_lag=functools.partial(latency.record, "loop_lag"))
 
         def edited(outcome: ReloadOutcome) -> None:
             core.set_limits({name: book.limits(limits) for name, limits in config.symbols.items()})
             events.add(gateway.venue_time_ms(), outcome.message)
 
-        watch_health(board, database, executor, feed, market, user, gateway, lag)
+        gateway.on_sent, executor.on_sent = orders.on_wire, orders.on_recorded
+        market.on_handled = functools.partial(latency.record, "message")
+        watch_health(board, database, executor, feed, market, user, gateway, lag, latency)
 
         stack.push_async_callback(loops.stop)
         for name, work in {
@@ -253,6 +258,7 @@ async def trade(settings: Settings, options: RunOptions) -> int:
         opening_books = await settler.settle() if failure is None else None
         gc.freeze()  # what lives until the end need not be looked at again: collections stay short
         failure = failure or await loops.until(stop, work=warm_up(feed, console, len(symbols)))
+        latency.reset()
         alerts.emit(
             catalog.started(
                 epoch=epoch, mode=settings.mode.value, symbols=len(symbols), version=VERSION, time_ms=clock.now_ms()

@@ -18,6 +18,7 @@ from executor.settlement import Books
 from executor.shell import Executor
 from status.console import LiveView, PositionLine, RecentEvents
 from status.health import HealthBoard
+from status.latency import LatencyBook
 from status.looplag import LoopLagProbe
 from strategies.feed import CandleFeed
 
@@ -117,6 +118,7 @@ def watch_health(
     user: BinanceUserStream,
     gateway: BinanceGateway,
     lag: LoopLagProbe,
+    latency: LatencyBook,
 ) -> None:
     """Say which loops must beat, and what the heartbeat shows beside them."""
     for loop, max_age_ms in {"strategies": 10_000, "feed": 10_000, "alerts": 60_000, "lease": 20_000}.items():
@@ -124,6 +126,7 @@ def watch_health(
     board.watch("venue_time_ms", gateway.venue_time_ms)
     board.watch("streams", lambda: {"market": market.health(), "user": user.health()})
     board.watch("event_loop_lag_ms", lag.take)
+    board.watch("latency", latency.snapshot)
     board.watch("queues", lambda: {**executor.health(), "symbols_waiting": len(feed.waiting())})
     board.watch("venue", lambda: {"used_weight": gateway.used_weight, **gateway.latency})
     board.watch("database", lambda: database_gauges(database))

@@ -1,9 +1,10 @@
 """Writes `status/heartbeat.json`: every few seconds, atomically, off the event loop.
 
 Keys: `time`, `time_ms` (when written), `mode`, `version`, `pid`, `uptime_s`, `health` (green or red), `reasons`,
-`loops` {name: {age_ms, max_age_ms, ok, steps}}, `event_loop_lag_ms` {p50, p99, max, samples}, and what else was
-watched: by convention `streams`, `queues`, `database`, `risk`, `open_positions`, `venue_time`. A reader must look at
-the age of `time_ms` too: a process that hangs writes nothing.
+`loops` {name: {age_ms, max_age_ms, ok, steps}}, `event_loop_lag_ms` {p50, p99, max, samples}, `latency`
+{stage: {p50, p99, max, count}} in ms (stages in `status/latency.py`), and what else was watched: by convention
+`streams`, `queues`, `database`, `risk`, `open_positions`, `venue_time`. A reader must look at the age of `time_ms`
+too: a process that hangs writes nothing.
 """
 
 from __future__ import annotations

@@ -14,7 +14,10 @@ SAMPLES_MAX = 30_000
 
 
 class LoopLagProbe:
-    """Samples the loop's lag. A block of any length is one sample, so look at `max` beside the percentiles."""
+    """Samples the loop's lag. A block of any length is one sample, so look at `max` beside the percentiles.
+
+    `on_lag` hears every sample in nanoseconds.
+    """
 
     def __init__(
         self,
@@ -22,10 +25,12 @@ class LoopLagProbe:
         *,
         interval_s: float = INTERVAL_S,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        on_lag: Callable[[int], None] | None = None,
     ) -> None:
         self._clock = clock
         self._interval_s = interval_s
         self._sleep = sleep
+        self._on_lag = on_lag
         self._lags_ms: list[float] = []
         self.lag_ms_max = 0.0  # since the start
 
@@ -39,6 +44,8 @@ class LoopLagProbe:
 
     def _add(self, lag_ms: float) -> None:
         lag_ms = max(0.0, lag_ms)  # a timer may fire a little early
+        if self._on_lag is not None:
+            self._on_lag(int(lag_ms * 1e6))
         self.lag_ms_max = max(self.lag_ms_max, lag_ms)
         if len(self._lags_ms) < SAMPLES_MAX:
             self._lags_ms.append(lag_ms)

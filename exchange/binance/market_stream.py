@@ -44,7 +44,8 @@ class BinanceMarketStream:
 
     `sink` gets CandleClosed (once per candle, whatever overlaps), PriceUpdated (from the forming candle),
     MarkPriceUpdated, QuoteUpdated, and StreamChanged when the whole group was lost or is back. `venue_time` learns
-    the market's time. `wait` is the supervisor's sleep.
+    the market's time. `wait` is the supervisor's sleep. `on_handled`, if set, is called with the nanoseconds that each
+    frame took to decode and handle.
     """
 
     def __init__(
@@ -66,6 +67,7 @@ class BinanceMarketStream:
         self._venue_time = venue_time or VenueClock()
         self._inbox = Inbox(self._deliver, clock)
         self._last_closed: dict[tuple[str, str], int] = {}
+        self.on_handled: Callable[[int], None] | None = None
         self._ready = False
         self._decode_failures = 0
         timings = timings or MarketTimings()
@@ -114,6 +116,14 @@ class BinanceMarketStream:
         }
 
     def _deliver(self, frame: Frame, received_time_ms: int, received_ns: int) -> None:
+        if self.on_handled is None:
+            self._handle(frame, received_time_ms, received_ns)
+            return
+        started_ns = self._clock.monotonic_ns()
+        self._handle(frame, received_time_ms, received_ns)
+        self.on_handled(self._clock.monotonic_ns() - started_ns)
+
+    def _handle(self, frame: Frame, received_time_ms: int, received_ns: int) -> None:
         try:
             data = frame["data"]
             event = decode_market(data, received_time_ms, received_ns)
