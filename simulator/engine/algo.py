@@ -73,11 +73,18 @@ class AlgoService:
 
     def cancel_all(self, symbol: str) -> list[AlgoOrder]:
         """Cancel every untriggered conditional order of a symbol."""
+        return self._close_all(symbol, AlgoStatus.CANCELED)
+
+    def expire_all(self, symbol: str) -> list[AlgoOrder]:
+        """Expire every untriggered conditional order of a symbol, as its settlement does."""
+        return self._close_all(symbol, AlgoStatus.EXPIRED)
+
+    def _close_all(self, symbol: str, status: AlgoStatus) -> list[AlgoOrder]:
         self._context.spec(symbol)
         desk = self._context.desks.get(symbol)
         waiting = [o for o in desk.open_algos.values() if o.status is AlgoStatus.NEW] if desk is not None else []
         for order in waiting:
-            self._close(order, AlgoStatus.CANCELED)
+            self._close(order, status)
         return [snapshot(order) for order in waiting]
 
     def get(self, algo_id: int | None, client_algo_id: str | None) -> AlgoOrder:

@@ -28,6 +28,7 @@ from simulator.engine.requests import PlaceAlgo, PlaceOrder
 from simulator.engine.retention import is_kept
 from simulator.engine.settings import Settings
 from simulator.engine.state import Change, State
+from simulator.engine.takeover import Takeover
 from simulator.engine.views import AccountView, BalanceView, CommissionView, PositionView, SymbolConfigView
 from simulator.market.model import MarketTrade
 
@@ -51,17 +52,24 @@ class Exchange:
         context = self._context = Context(self._market, self.config, self._state)
         self._account = Account(context)
         self._ledger = Ledger(context)
-        self._matching = Matching(context, self._ledger)
+        self._matching = self._make_matching()
         self._plain = PlainOrders(context, self._account, self._ledger, self._matching)
-        self._algo = AlgoService(context, self._plain)
+        self._algo = self._make_algo_service()
         self._funding = Funding(context, self._account, self._ledger)
         self._liquidation = Liquidation(context, self._account, self._ledger, self._plain)
+        self._takeover = Takeover(context, self._account, self._ledger, self._plain, self._algo)
         self._settings = Settings(context, self._account, self._ledger)
         self._history = History(context)
         context.order_closers.append(self._algo.order_closed)
         context.position_followers.extend((self._plain.shrink_to, self._algo.position_changed))
         context.after_settling.append(self._liquidation.check)
         self._next_prune_ms = (context.now_ms // DAY_MS + 1) * DAY_MS
+
+    def _make_matching(self) -> Matching:
+        return Matching(self._context, self._ledger)
+
+    def _make_algo_service(self) -> AlgoService:
+        return AlgoService(self._context, self._plain)
 
     @property
     def now_ms(self) -> int:
@@ -217,6 +225,23 @@ class Exchange:
             self._context.spec(symbol)
         return self._account.position_views(symbol, include_flat=include_flat)
 
+    def safe_band(self, symbol: str) -> tuple[Decimal, Decimal] | None:
+        """Return the mark prices between which no margin call and no liquidation can be due; None without a position.
+
+        The band holds until the next fill, payment or price beyond it.
+        """
+        desk = self._context.desks.get(symbol)
+        if desk is None or desk.band_low is None or desk.band_high is None:
+            return None
+        return desk.band_low, desk.band_high
+
+    def is_flat(self, symbol: str) -> bool:
+        return not self._account.open_positions(symbol)
+
+    @property
+    def wallet_balance(self) -> Decimal:
+        return self._state.wallet.balance
+
     def balances(self) -> list[BalanceView]:
         return [self._account.balance_view()]
 
@@ -259,6 +284,14 @@ class Exchange:
     def liquidate(self, symbol: str) -> None:
         """Close the symbol's positions as the exchange would in a liquidation."""
         self._liquidation.liquidate(symbol)
+
+    def deleverage(self, symbol: str, share: Decimal) -> None:
+        """Close `share` (above 0 to 1) of the symbol's positions by auto-deleveraging."""
+        self._takeover.deleverage(symbol, share)
+
+    def settle_contract(self, symbol: str) -> None:
+        """End the symbol's orders and close its positions, as the settlement of a delisted contract does."""
+        self._takeover.settle(symbol)
 
     # events and journal
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from decimal import Decimal
 
-from core.enums import MarginType, OrderStatus, OrderType, Side, TimeInForce
+from core.enums import MarginType, OrderStatus, Side
 from core.instrument import Rounding
 from simulator.engine import money
 from simulator.engine.account import Account
@@ -26,6 +26,7 @@ from simulator.engine.margin import Leg, bankruptcy_price
 from simulator.engine.orders import ZERO, PlainOrder
 from simulator.engine.plain import PlainOrders
 from simulator.engine.state import Position
+from simulator.engine.takeover import forced_order
 
 _DEPTH = 1000
 
@@ -109,7 +110,7 @@ class Liquidation:
         exact = bankruptcy_price(Leg(position.quantity, position.cost), equity, mark)
         rounding = Rounding.UP if position.quantity > 0 else Rounding.DOWN
         price = max(spec.instrument.tick_size, spec.instrument.round_price(exact, rounding))
-        order = self._order(position, price)
+        order = forced_order(context, position, abs(position.quantity), price)
         fills = self._fills(order)
         sign = position.sign
         budget = equity + sum((sign * (at - mark) * quantity for at, quantity in fills), ZERO)
@@ -120,30 +121,6 @@ class Liquidation:
             )
             budget -= trade.commission
         context.order_closed(order)
-
-    def _order(self, position: Position, price: Decimal) -> PlainOrder:
-        state, now_ms = self._context.state, self._context.now_ms
-        order_id = state.counters.order_id
-        state.counters.order_id += 1
-        state.touch(state.counters)
-        order = PlainOrder(
-            order_id=order_id,
-            client_order_id=f"autoclose-{now_ms}{order_id}",
-            symbol=position.symbol,
-            side=Side.SELL if position.quantity > 0 else Side.BUY,
-            type=OrderType.LIQUIDATION,
-            orig_type=OrderType.LIQUIDATION,
-            position_side=position.side,
-            time_in_force=TimeInForce.IOC,
-            quantity=abs(position.quantity),
-            price=price,
-            reduce_only=True,
-            close_position=False,
-            create_time_ms=now_ms,
-            update_time_ms=now_ms,
-        )
-        state.add(order)
-        return order
 
     def _fills(self, order: PlainOrder) -> list[tuple[Decimal, Decimal]]:
         """Return price and quantity of each fill: book levels no worse than the order's price, then that price."""
