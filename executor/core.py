@@ -99,7 +99,8 @@ class TradingCore:
         )
         self._income = IncomeBook(restored.last_income_time_ms)
         self._reconciler = Reconciler(self._income)
-        self._stat_at_ms = 0
+        self._stat_ms: int | None = None
+        self._stat_venue_ms = 0
         self._mark_at_ms = 0
         self._replies = Replies(self._desk, self._income, self._reconciler)
         self._handlers = self._event_handlers()
@@ -167,11 +168,24 @@ class TradingCore:
             self._mark_at_ms = desk.now_ms + desk.policy.mark_every_ms
             valuation.revalue(desk)
             valuation.write_marks(desk)
-        if desk.stat_due or desk.now_ms >= self._stat_at_ms:
+        if desk.stat_due or self._is_stat_time():
             desk.stat_due = False
-            self._stat_at_ms = desk.now_ms + desk.policy.account_stat_every_ms
+            self._stat_ms, self._stat_venue_ms = desk.now_ms, desk.venue_ms
             valuation.revalue(desk)
             valuation.write_account_stat(desk)
+
+    def _is_stat_time(self) -> bool:
+        """Every few seconds of ours; sooner where the market's minutes pass faster than that."""
+        desk, policy = self._desk, self._desk.policy
+        if self._stat_ms is None:
+            return desk.account.equity is not None
+        waited_ms = desk.now_ms - self._stat_ms
+        if waited_ms >= policy.account_stat_every_ms:
+            return True
+        return (
+            waited_ms >= policy.account_stat_gap_ms
+            and desk.venue_ms - self._stat_venue_ms >= policy.account_stat_venue_ms
+        )
 
     def _steer_all(self, trades: Iterable[Trade]) -> None:
         for trade in trades:

@@ -63,6 +63,9 @@ class ExecutionPolicy:
     writes_steps: bool = True
     """False: a trade is written once, when nothing of it is left, for a run that nothing has to survive."""
     account_stat_every_ms: int = 10_000
+    account_stat_gap_ms: int = 1_000
+    account_stat_venue_ms: int = 60_000
+    """A market minute asks for a valuation too, but not within the gap."""
     mark_every_ms: int = 1_000
     stop_failed_rest_ms: int = 86_400_000
     """Venue time for which a symbol rests after its stop could not be placed or it was liquidated."""
