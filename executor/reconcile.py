@@ -55,6 +55,7 @@ class Reconciler:
         self._income = income
         self._snapshot: Snapshot | None = None
         self._next_ms = 0
+        self._traded: set[str] = set()
         self._failures = 0
         self.completed = 0
         self.last_success_ms: int | None = None
@@ -87,6 +88,7 @@ class Reconciler:
 
     def on_reply(self, desk: Desk, reply: VenueReply, traded: set[str]) -> None:
         """Note an answer of the running snapshot; `traded` are symbols that its ledger rows mention."""
+        self._traded |= traded
         snapshot = self._snapshot
         if snapshot is None or reply.command not in snapshot.outstanding:
             return
@@ -94,7 +96,6 @@ class Reconciler:
             self._fail(desk, str(reply.outcome))
             return
         snapshot.outstanding.discard(reply.command)
-        snapshot.traded |= traded
         if isinstance(reply.command, FetchPositions):
             snapshot.positions = reply.payload()
         elif isinstance(reply.command, FetchOpenOrders):
@@ -109,6 +110,7 @@ class Reconciler:
             self._finish(desk, snapshot)
             return
         snapshot.fills_asked = True
+        snapshot.traded = set(self._traded)
         for symbol in sorted(_mentioned(desk, snapshot)):
             command = fills_command(desk, symbol)
             snapshot.outstanding.add(command)
@@ -118,6 +120,8 @@ class Reconciler:
 
     def _finish(self, desk: Desk, snapshot: Snapshot) -> None:
         self._snapshot = None
+        # Ledger rows are told once: their symbols stay noted until their fills have been read.
+        self._traded -= snapshot.traded
         compare_orders(desk, snapshot)
         suspect_differences(desk)
         self._failures = 0

@@ -27,6 +27,10 @@ def settle(desk: Desk, trade: Trade) -> None:
     entry = trade.entry
     if (entry is not None and not entry.has_ended) or trade.lacks_fills:
         return
+    if trade.exited > trade.entered and desk.fills_read_ms.get(trade.symbol, -1) <= trade.last_fill_ms:
+        # More left than came in: somebody added to the position and we have not heard of it.
+        seek_fills(desk, trade)
+        return
     if not _is_flat_confirmed(desk, trade):
         _ask_position(desk, trade)
         return

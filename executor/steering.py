@@ -37,7 +37,7 @@ def _steer(desk: Desk, trade: Trade) -> None:
         return
     if trade.lacks_fills:
         settle.seek_fills(desk, trade)
-    else:
+    elif trade.leaves > 0:
         trade.timers.fills_asked_ms = None
     if trade.leaves > 0:
         if trade.exit_requested is None:

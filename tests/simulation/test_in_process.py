@@ -34,6 +34,13 @@ def test_invariants_hold_under_faults(block: int) -> None:
     assert checks > 5_000
 
 
+@pytest.mark.slow
+def test_invariants_hold_in_hedge_mode() -> None:
+    for seed in range(2_000, 2_012):
+        world, _ = run_world(seed, hedge=True)
+        assert world.violations == [], f"seed {seed}"
+
+
 def test_same_seed_gives_the_same_history() -> None:
     first, second = run_world(7)[0], run_world(7)[0]
     assert first.log == second.log

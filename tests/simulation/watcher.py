@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from decimal import Decimal
 
-from core.enums import AlgoStatus, Leg, OrderType
+from core.enums import AlgoStatus, Leg, OrderType, PositionMode, PositionSide
 from core.ids import ClientOrderId
 from core.records import TradeState
 from simulator.engine.events import ExchangeEvent, OrderEvent
@@ -13,6 +13,7 @@ from tests.simulation.world import START_MS, SYMBOLS, World
 
 ZERO = Decimal(0)
 NAKED_MS_MAX = 5_000
+_SIGN = {PositionSide.BOTH: 0, PositionSide.LONG: 1, PositionSide.SHORT: -1}
 CALM_MS = 45_000
 """After a silent loss the next lease check may take 30 s, and putting it right some more."""
 
@@ -23,9 +24,9 @@ class Watcher:
     def __init__(self, world: World) -> None:
         self.world = world
         self.checks = 0
-        self._position: dict[str, Decimal] = defaultdict(Decimal)
+        self._position: dict[tuple[str, PositionSide], Decimal] = defaultdict(Decimal)
         self._entered: dict[int, Decimal] = defaultdict(Decimal)
-        self._naked_since: dict[str, int] = {}
+        self._naked_since: dict[tuple[str, PositionSide], int] = {}
         world.on_exchange.append(self.on_event)
         world.at(START_MS + 100, self._look)
 
@@ -39,9 +40,10 @@ class Watcher:
             return
         self.checks += 1
         order, fill = event.order, event.fill
-        before = self._position[order.symbol]
+        leg = (order.symbol, order.position_side)
+        before = self._position[leg]
         after = before + fill.side.sign * fill.quantity
-        self._position[order.symbol] = after
+        self._position[leg] = after
         identity = ClientOrderId.parse(order.client_order_id)
         if identity is not None and identity.leg is Leg.ENTRY and not order.algo_id:
             self._check_entry(identity.intent, fill.quantity, before, fill.side.sign)
@@ -71,22 +73,24 @@ class Watcher:
     def _check_protection(self) -> None:
         """I-4: with network, streams and process well, no position is without a stop for longer than 5 s."""
         world = self.world
-        held = {p.symbol: p.quantity for p in world.exchange.positions() if p.quantity != 0}
+        held = {(p.symbol, p.position_side): p.quantity for p in world.exchange.positions() if p.quantity != 0}
         stops = {
-            (a.symbol, a.side)
+            (a.symbol, a.position_side, a.side)
             for a in world.exchange.open_algos()
             if a.type is OrderType.STOP_MARKET and a.status is not AlgoStatus.TRIGGERED
         }
-        for symbol in SYMBOLS:
-            quantity = held.get(symbol, ZERO)
-            exit_sides = {side for name, side in stops if name == symbol and side.sign * quantity < 0}
-            if quantity == 0 or exit_sides or not world.is_calm(CALM_MS):
-                self._naked_since.pop(symbol, None)
+        for leg in [*self._naked_since]:
+            if leg not in held:
+                del self._naked_since[leg]
+        for leg, quantity in held.items():
+            is_covered = any(stop[:2] == leg and stop[2].sign * quantity < 0 for stop in stops)
+            if is_covered or not world.is_calm(CALM_MS):
+                self._naked_since.pop(leg, None)
                 continue
-            since = self._naked_since.setdefault(symbol, world.now_ms)
+            since = self._naked_since.setdefault(leg, world.now_ms)
             if world.now_ms - since > NAKED_MS_MAX:
-                self._fail(f"I-4 {symbol}: {quantity} without a stop since {since - START_MS}")
-                self._naked_since[symbol] = world.now_ms + 60_000
+                self._fail(f"I-4 {leg}: {quantity} without a stop since {since - START_MS}")
+                self._naked_since[leg] = world.now_ms + 60_000
 
     # --- liveness -----------------------------------------------------------------------------------------------
 
@@ -104,23 +108,27 @@ class Watcher:
         self.world.violations.extend(self.world.store.violations)
 
     def _check_positions(self) -> None:
-        rows: dict[str, Decimal] = defaultdict(Decimal)
+        rows: dict[tuple[str, int], Decimal] = defaultdict(Decimal)
         for row in self.world.store.rows.positions.values():
-            rows[row.symbol] += row.quantity * row.direction.sign
-        held = {p.symbol: p.quantity for p in self.world.exchange.positions()}
-        for symbol in SYMBOLS:
+            rows[row.symbol, row.direction.sign if self.world.mode is PositionMode.HEDGE else 0] += (
+                row.quantity * row.direction.sign
+            )
+        held: dict[tuple[str, int], Decimal] = defaultdict(Decimal)
+        for p in self.world.exchange.positions():
+            held[p.symbol, _SIGN[p.position_side]] += p.quantity
+        for leg in {*rows, *held}:
             self.checks += 1
-            if rows[symbol] != held.get(symbol, ZERO):
-                self._fail(f"I-8 {symbol}: rows {rows[symbol]}, exchange {held.get(symbol, ZERO)}")
+            if rows[leg] != held[leg]:
+                self._fail(f"I-8 {leg}: rows {rows[leg]}, exchange {held[leg]}")
 
     def _check_orders(self) -> None:
-        held = {p.symbol for p in self.world.exchange.positions() if p.quantity != 0}
+        held = {(p.symbol, p.position_side) for p in self.world.exchange.positions() if p.quantity != 0}
         for algo in self.world.exchange.open_algos():
             self.checks += 1
             row = self.world.store.rows.orders.get(algo.client_algo_id)
             if row is None or row.status != algo.status.value:
                 self._fail(f"I-9 {algo.client_algo_id}: row {row and row.status}, exchange {algo.status.value}")
-            if algo.symbol not in held:
+            if (algo.symbol, algo.position_side) not in held:
                 self._fail(f"I-15 {algo.client_algo_id}: open on a flat symbol")
         listed = {a.client_algo_id for a in self.world.exchange.open_algos()}
         for row in self.world.store.rows.orders.values():

@@ -25,7 +25,7 @@ from core.commands import (
     VenueReply,
 )
 from core.effects import Effect, Notify, Persist, Send
-from core.enums import AlgoStatus, Direction, Leg, MarginType, OrderType, PositionMode, Side
+from core.enums import AlgoStatus, Direction, Leg, MarginType, OrderType, PositionMode, PositionSide, Side
 from core.events import (
     Event,
     MarkPriceUpdated,
@@ -59,6 +59,8 @@ SYMBOLS = ("AAAUSDT", "BBBUSDT", "CCCUSDT")
 TICK_MS = 250
 WRITE_TIMEOUT_MS = 5_000
 RECV_WINDOW_MS = 5_000
+QUIET_MS = 15_000
+"""The market rests at the end, so that the last news can arrive."""
 
 FAULTS = (
     "lost_before",
@@ -86,16 +88,18 @@ FAULTS = (
 INSTANT = {"kill", "hand_close", "hand_part", "hand_add", "hand_cancel", "vanish", "gap", "liquidate"}
 
 
-def trading_config() -> TradingConfig:
+def trading_config(mode: PositionMode = PositionMode.ONEWAY) -> TradingConfig:
     symbols = {s: SymbolLimits(s, leverage=20, max_exposure_fraction=D("0.5")) for s in SYMBOLS}
     limits = RiskLimits(max_daily_loss_fraction=None, max_drawdown_fraction=None)
-    return TradingConfig(PositionMode.ONEWAY, "USDT", SizingPolicy(risk_usd=D(10)), limits, symbols)
+    return TradingConfig(mode, "USDT", SizingPolicy(risk_usd=D(10)), limits, symbols)
 
 
 class World:
     """Everything that exists in one run. `violations` collects what the watcher and the store complain about."""
 
-    def __init__(self, seed: int, *, minutes: int = 10, calm_minutes: int = 4, faults: bool = True) -> None:
+    def __init__(
+        self, seed: int, *, minutes: int = 10, calm_minutes: int = 4, faults: bool = True, hedge: bool = False
+    ) -> None:
         self.seed = seed
         self.rng = Random(f"world:{seed}")
         self.now_ms = START_MS
@@ -103,6 +107,9 @@ class World:
         self.fault_end_ms = self.end_ms - calm_minutes * 60_000
         self.market = WalkMarket(SYMBOLS, seed, START_MS)
         self.exchange = Exchange(self.market, ExchangeConfig(deposit=D(10_000), default_leverage=20))
+        self.mode = PositionMode.HEDGE if hedge else PositionMode.ONEWAY
+        if hedge:
+            self.exchange.set_position_mode(True)
         self.store = Store()
         self.log: list[str] = []
         self.alerts: list[AlertRecord] = []
@@ -151,8 +158,8 @@ class World:
     def _start_process(self) -> None:
         self.epoch += 1
         restored = self.store.restore()
-        setup = SetupReport(PositionMode.ONEWAY, {s: SymbolSetup(s, 20, MarginType.CROSSED) for s in SYMBOLS})
-        config = trading_config()
+        setup = SetupReport(self.mode, {s: SymbolSetup(s, 20, MarginType.CROSSED) for s in SYMBOLS})
+        config = trading_config(self.mode)
         self.core = TradingCore(
             config, self, epoch=self.epoch, next_intent=restored.next_intent, restored=restored, setup=setup
         )
@@ -324,6 +331,8 @@ class World:
         self.at(self.now_ms + TICK_MS, self._tick)
 
     def _market_step(self) -> None:
+        if self.now_ms > self.end_ms - QUIET_MS:
+            return
         self._advance()
         if self.now_ms < self.end_ms - 120_000 and self.rng.random() < 0.15:
             self._signal()
@@ -412,16 +421,17 @@ class World:
             if not self.active["mute"]:
                 del self.active["mute"]
 
-    def _held(self) -> list[tuple[str, Decimal]]:
-        return [(p.symbol, p.quantity) for p in self.exchange.positions() if p.quantity != 0]
+    def _held(self) -> list[tuple[str, PositionSide, Decimal]]:
+        return [(p.symbol, p.position_side, p.quantity) for p in self.exchange.positions() if p.quantity != 0]
 
-    def _by_hand(self, side: Side, symbol: str, quantity: Decimal, *, reduce_only: bool) -> None:
+    def _by_hand(self, leg: tuple[str, PositionSide], side: Side, quantity: Decimal, *, reduce_only: bool) -> None:
         request = PlaceOrder(
-            symbol,
+            leg[0],
             side,
             OrderType.MARKET,
+            position_side=leg[1],
             quantity=quantity,
-            reduce_only=reduce_only or None,
+            reduce_only=True if reduce_only and self.mode is PositionMode.ONEWAY else None,
             client_order_id=f"web_{self._seq}",
         )
         try:
@@ -430,23 +440,24 @@ class World:
             self.log.append(f"{self.now_ms} hand refused {error.code}")
 
     def _do_hand_close(self) -> None:
-        for symbol, quantity in self._held()[:1]:
+        for symbol, position_side, quantity in self._held()[:1]:
             with self._quietly(self.rng.random() < 0.3):
                 side = Side.SELL if quantity > 0 else Side.BUY
-                self._by_hand(side, symbol, abs(quantity), reduce_only=True)
+                self._by_hand((symbol, position_side), side, abs(quantity), reduce_only=True)
 
     def _do_hand_part(self) -> None:
-        for symbol, quantity in self._held()[:1]:
+        for symbol, position_side, quantity in self._held()[:1]:
             part = (abs(quantity) / 3).quantize(D("0.001"))
             if part > 0:
                 with self._quietly(self.rng.random() < 0.3):
-                    self._by_hand(Side.SELL if quantity > 0 else Side.BUY, symbol, part, reduce_only=True)
+                    side = Side.SELL if quantity > 0 else Side.BUY
+                    self._by_hand((symbol, position_side), side, part, reduce_only=True)
 
     def _do_hand_add(self) -> None:
-        for symbol, quantity in self._held()[:1]:
+        for symbol, position_side, quantity in self._held()[:1]:
             with self._quietly(self.rng.random() < 0.3):
                 side = Side.BUY if quantity > 0 else Side.SELL
-                self._by_hand(side, symbol, D("0.05"), reduce_only=False)
+                self._by_hand((symbol, position_side), side, D("0.05"), reduce_only=False)
 
     def _stops(self) -> list[str]:
         algos = self.exchange.open_algos()
@@ -463,7 +474,7 @@ class World:
                 self.exchange.cancel_algo(client_algo_id=client_id)
 
     def _do_liquidate(self) -> None:
-        for symbol, _ in self._held()[:1]:
+        for symbol, _, _ in self._held()[:1]:
             with self._quietly(self.rng.random() < 0.2):
                 self.exchange.liquidate(symbol)
 
