@@ -21,6 +21,7 @@ from database.tables import LeaseRow, table_of
 from utils.timefmt import to_ms
 
 LEASE_TTL_MS = 30_000
+YEAR_2026_MS = 1_767_225_600_000
 _LEASE = table_of(LeaseRow)
 
 
@@ -32,7 +33,7 @@ def acquire(connection: Connection, account: str, holder: str, now_ms: int, ttl_
             f"account {account} is being traded by {held['holder']} (process {held['pid']} on {held['host']}); "
             "stop it first, or use another account and DB_URL"
         )
-    epoch = 1 if held is None else held["epoch"] + 1
+    epoch = _first_epoch(now_ms) if held is None else held["epoch"] + 1
     row = {
         "account": account,
         "holder": holder,
@@ -47,6 +48,12 @@ def acquire(connection: Connection, account: str, holder: str, now_ms: int, ttl_
     insert = sqlite.insert(_LEASE) if connection.dialect.name == "sqlite" else postgresql.insert(_LEASE)
     connection.execute(insert.on_conflict_do_update(index_elements=["account"], set_=row), row)
     return epoch
+
+
+def _first_epoch(now_ms: int) -> int:
+    """Return where a new database begins to count: minutes since 2026, so that a second database on the same account
+    never repeats the client order ids of the first, which the venue may still remember."""
+    return max(1, (now_ms - YEAR_2026_MS) // 60_000)
 
 
 def renew(connection: Connection, account: str, epoch: int, now_ms: int, ttl_ms: int) -> bool:

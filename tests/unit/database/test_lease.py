@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from sqlalchemy import update
@@ -12,6 +13,7 @@ from sqlalchemy import update
 from core.errors import RuntimeFailure
 from database import lease
 from database.database import open_database
+from database.lease import YEAR_2026_MS
 from database.tables import LeaseRow, table_of
 
 NOW = 1_000_000
@@ -92,3 +94,13 @@ def test_is_gone_for_a_running_process_is_false():
 
 def test_is_gone_with_unknown_start_trusts_the_process_id():
     assert not lease.is_gone(os.getpid(), "")
+
+
+def test_acquire_in_a_second_database_never_repeats_the_first_ones_epoch(tmp_path: Path) -> None:
+    """Client order ids carry the epoch: two databases that trade one account must not make the same ones."""
+    epochs = []
+    for number, now_ms in enumerate((YEAR_2026_MS + 3_600_000, YEAR_2026_MS + 7_200_000)):
+        database = open_database(f"sqlite:///{tmp_path}/{number}.db", "testnet")
+        epochs.append(database.acquire_lease("account", "trader", now_ms))
+        database.close()
+    assert epochs == [60, 120]
