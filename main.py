@@ -154,6 +154,7 @@ async def trade(settings: Settings, options: RunOptions) -> int:
         await asyncio.sleep(0.05)
         from alerts import catalog
         from alerts.connections import ConnectionAlerts
+        from alerts.daily import DailySummary
         from alerts.dispatcher import AlertDispatcher
         from alerts.errors import ErrorAlertHandler
         from alerts.sink import OutboxSink
@@ -231,6 +232,7 @@ async def trade(settings: Settings, options: RunOptions) -> int:
             core.set_limits({name: book.limits(limits) for name, limits in config.symbols.items()})
             events.add(gateway.venue_time_ms(), outcome.message)
 
+        daily = DailySummary(alerts, database.repository, gateway, clock, mode=settings.mode.value)
         gateway.on_sent, executor.on_sent = orders.on_wire, orders.on_recorded
         market.on_handled = functools.partial(latency.record, "message")
         watch_health(board, database, executor, feed, market, user, gateway, lag, latency)
@@ -248,6 +250,7 @@ async def trade(settings: Settings, options: RunOptions) -> int:
             "alerts": dispatcher.run(),
             "lease": keep_lease(database, ACCOUNT, epoch, clock, lambda: board.beat("lease")),
             "yaml": watch_strategies(book, edited),
+            "daily summary": every(5, functools.partial(asyncio.to_thread, daily.step)),
             "retention": every(3_600, functools.partial(forget, database, settings, gateway)),
         }.items():
             loops.start(name, work)

@@ -19,6 +19,7 @@ from core.records import (
     FillRecord,
     HaltRecord,
     OrderRecord,
+    PerformanceRecord,
     PositionRecord,
     SignalRecord,
     TradeState,
@@ -219,6 +220,11 @@ class Repository:
         """Totals since a venue time, or of one instance epoch's trades; of everything when neither is given."""
         with self._session() as connection:
             return run_totals(connection, since_ms, epoch)
+
+    def performance(self, day: str) -> list[PerformanceRecord]:
+        """Results of one UTC day (`2026-01-31`), by strategy and symbol."""
+        statement = select(_PERFORMANCE).where(_PERFORMANCE.c.day == day)
+        return self._records(PerformanceRecord, statement.order_by(_PERFORMANCE.c.strategy, _PERFORMANCE.c.symbol))
 
     def _decision_view(self, verdict: Verdict) -> DecisionView:
         signal_id = signal_id_for(verdict.strategy, verdict.symbol, verdict.interval, verdict.candle_open_time_ms)
