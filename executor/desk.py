@@ -83,6 +83,7 @@ class Desk:
     """Venue time before which nothing is read: the start of this process, less an overlap after a restart."""
     out: Outbox = field(default_factory=Outbox)
     positions: Positions = field(default_factory=Positions)
+    last_instruments: dict[str, Instrument] = field(default_factory=dict)
     link: Connectivity = field(default_factory=Connectivity)
     inflight: dict[VenueCommand, int] = field(default_factory=dict)
     reads: dict[VenueCommand, int] = field(default_factory=dict)
@@ -104,6 +105,13 @@ class Desk:
 
     def instrument(self, symbol: str) -> Instrument | None:
         return self.instruments.instruments().get(symbol)
+
+    def instrument_for_exit(self, symbol: str) -> Instrument | None:
+        """Return the newest filters ever seen: a contract that is no longer listed must still be left."""
+        listed = self.instruments.instruments().get(symbol)
+        if listed is not None:
+            self.last_instruments[symbol] = listed
+        return self.last_instruments.get(symbol)
 
     def limits_of(self, symbol: str) -> SymbolLimits:
         return self.config.symbols.get(symbol) or SymbolLimits(symbol)

@@ -212,6 +212,7 @@ def _enter(desk: Desk, signal: Signal, levels: _Levels, approved: Approved) -> N
         max_holding_ms=signal.max_holding_ms or desk.limits_of(signal.symbol).max_holding_ms,
     )
     desk.next_intent += 1
+    desk.instrument_for_exit(signal.symbol)
     desk.book.add(trade)
     desk.book.add_order(trade, order)
     desk.signals[trade.intent_id] = signal

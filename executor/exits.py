@@ -51,7 +51,7 @@ def press(desk: Desk, trade: Trade) -> None:
 
 
 def _close_order(desk: Desk, trade: Trade, newest: TrackedOrder | None) -> Approved | None:
-    instrument = desk.instrument(trade.symbol)
+    instrument = desk.instrument_for_exit(trade.symbol)
     if instrument is None:
         return None
     quantity = trade.leaves

@@ -102,7 +102,7 @@ def _is_priced(desk: Desk, trade: Trade) -> bool:
 
 def place_stop(desk: Desk, trade: Trade) -> None:
     """Send a stop at the planned distance from the average entry; leave at once when the market is beyond it."""
-    instrument = desk.instrument(trade.symbol)
+    instrument = desk.instrument_for_exit(trade.symbol)
     if instrument is None:
         give_up(desk, trade, "the instrument is no longer listed")
         return
@@ -165,7 +165,7 @@ def on_protection_refused(desk: Desk, trade: Trade, order: TrackedOrder, refused
 
 def _tend_target(desk: Desk, trade: Trade) -> None:
     """Keep one target live beside the stop; after bounded tries go on with the stop alone."""
-    instrument = desk.instrument(trade.symbol)
+    instrument = desk.instrument_for_exit(trade.symbol)
     entry_price = trade.entry_price
     if trade.target_abandoned or instrument is None or entry_price is None or trade.standing(Leg.STOP) is None:
         return

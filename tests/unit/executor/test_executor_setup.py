@@ -143,7 +143,7 @@ async def test_position_mode_that_cannot_be_changed_says_what_to_do() -> None:
 async def test_position_mode_that_cannot_be_read_says_so() -> None:
     fake = venue()
     fake.stubborn[FetchPositionMode] = InDoubt("timeout")
-    with pytest.raises(RuntimeFailure, match="position mode"):
+    with pytest.raises(RuntimeFailure, match="cannot be read"):
         await prepare(fake, trading_config(), [BTC])
 
 
