@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from core.errors import RuntimeFailure
+from core.errors import ConfigurationError, RuntimeFailure, TraderError
 from simulator.options import KEY_VARIABLE, SECRET_VARIABLE, ExchangeOptions, ReadyInfo
 from utils.logging import get_logger
 
@@ -22,6 +22,7 @@ PROJECT_ROOT = Path(__file__).resolve().parent.parent
 DEFAULT_COMMAND = (sys.executable, "main.py", "exchange")
 READY_TIMEOUT_S = 20.0
 STOP_TIMEOUT_S = 5.0
+CONFIGURATION_EXIT_CODE = 2
 RESTARTS_IN_A_ROW = 5
 STEADY_AFTER_S = 30.0
 """A child that has lived this long has recovered: its restarts are counted from zero again."""
@@ -64,7 +65,8 @@ class ChildExchange:
     async def start(self) -> ReadyInfo:
         """Start the child and return where it is reached.
 
-        Raises RuntimeFailure with the end of the child's own words when it ends or stays silent instead.
+        Raises RuntimeFailure with the end of the child's own words when it ends or stays silent instead, and
+        ConfigurationError with them when its options or data were at fault.
         """
         self._failure = asyncio.get_running_loop().create_future()
         info = await self._launch()
@@ -115,6 +117,8 @@ class ChildExchange:
         if info is None:
             await process.wait()
             await asyncio.wait(self._drains, timeout=1.0)
+            if process.returncode == CONFIGURATION_EXIT_CODE and self._last_lines:
+                raise ConfigurationError(self._words())
             raise RuntimeFailure(
                 f"the embedded exchange did not start (exit code {process.returncode}): {self._words()}"
             )
@@ -162,7 +166,7 @@ class ChildExchange:
                 try:
                     await self._launch()
                     break
-                except RuntimeFailure as error:
+                except TraderError as error:
                     reason = str(error)
                     failures += 1
                     await asyncio.sleep(min(0.1 * 2**failures, 2.0))
@@ -210,6 +214,7 @@ def arguments(options: ExchangeOptions) -> list[str]:
         "--journal": options.journal.absolute() if options.journal else None,
         "--live-url": options.live_url,
         "--live-stream-url": options.live_stream_url,
+        "--faults": options.faults.absolute() if options.faults else None,
     }
     given = [text for name, value in named.items() if value is not None for text in (name, str(value))]
     return [*given, "--ready-line", "--parent-watch"]

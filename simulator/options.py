@@ -29,6 +29,7 @@ class ExchangeOptions:
     `symbols` are names, or a number of generated symbols, or None: the ten of the catalogue, or all of `data_dir`.
     `start_ms` is the market's first instant: by default the present for a generated market, the earliest possible one
     for a recorded one. `speed` is market time per wall time. `port` 0 takes a free one. `deposit` opens the account.
+    `faults` is a file with a fault schedule.
     """
 
     port: int = 0
@@ -44,6 +45,7 @@ class ExchangeOptions:
     deposit: Decimal = Decimal("10000")
     live_url: str | None = None
     live_stream_url: str | None = None
+    faults: Path | None = None
     limits: RateLimits = field(default_factory=RateLimits)
     rules: ConnectionRules = field(default_factory=ConnectionRules)
 
@@ -57,6 +59,8 @@ class ReadyInfo:
     symbols: tuple[str, ...]
     market_time_ms: int
     speed: float
+    market_end_ms: int | None = None
+    """The instant after which a recorded market stands still; None: it never ends."""
 
     def line(self) -> str:
         """Return the one line `READY {json}` that a parent process waits for."""
@@ -67,6 +71,7 @@ class ReadyInfo:
                 "symbols": self.symbols,
                 "market_time_ms": self.market_time_ms,
                 "speed": self.speed,
+                "market_end_ms": self.market_end_ms,
             }
         )
         return f"READY {text.decode()}"
@@ -83,6 +88,7 @@ class ReadyInfo:
             tuple(found["symbols"]),
             found["market_time_ms"],
             found["speed"],
+            found.get("market_end_ms"),
         )
 
 

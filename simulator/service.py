@@ -13,9 +13,13 @@ from core.errors import ConfigurationError, RuntimeFailure
 from simulator.engine.config import ExchangeConfig
 from simulator.engine.events import ExchangeEvent
 from simulator.engine.exchange import Exchange
+from simulator.faults.desk import FaultDesk
+from simulator.faults.injector import FaultInjector
+from simulator.faults.schedule import FaultSchedule
 from simulator.journal import Journal, JournalHeader, Recording
 from simulator.market.live import LiveMarket
 from simulator.market.live_client import LiveClient
+from simulator.market.market import Market
 from simulator.market.model import KlineClosed
 from simulator.options import (
     DEFAULT_API_KEY,
@@ -31,6 +35,7 @@ from simulator.server.gateway import Gateway
 from simulator.server.http import HttpServer
 from simulator.server.limits import Limiter
 from simulator.server.listen_keys import ListenKeys
+from simulator.server.ports import MarketFeed
 from simulator.server.routing import Venue
 from simulator.server.streams import StreamHub
 from simulator.server.wire import RawRequest, RawResponse
@@ -56,13 +61,16 @@ async def serve(
     ready: Callable[[ReadyInfo], None],
     stop: asyncio.Event,
     clock: Clock | None = None,
+    faults: FaultInjector | None = None,
 ) -> None:
     """Run an exchange until `stop` is set; `ready` is called once it answers.
+
+    `faults` plays a fault schedule and can be switched while it runs; `options.faults` names a schedule's file.
 
     Raises ConfigurationError for bad options or data and RuntimeFailure for a port in use, a journal of another
     market, or a journal that can no longer be written.
     """
-    exchange = EmbeddedExchange(options, clock or SystemClock())
+    exchange = EmbeddedExchange(options, clock or SystemClock(), faults)
     try:
         ready(await exchange.start())
         await exchange.run(stop)
@@ -73,9 +81,13 @@ async def serve(
 class EmbeddedExchange:
     """One running exchange: every effect of a request or of the market is journalled before anybody hears of it."""
 
-    def __init__(self, options: ExchangeOptions, clock: Clock) -> None:
+    def __init__(self, options: ExchangeOptions, clock: Clock, faults: FaultInjector | None = None) -> None:
+        if faults is None and options.faults is not None:
+            faults = FaultInjector(FaultSchedule.load(options.faults))
+        self.faults = faults
+        self._desk = FaultDesk(faults, clock.wall_ms) if faults is not None else None
         self._options = options
-        self._clock = clock
+        self._clock = self._desk.clock(clock) if self._desk else clock
         self._journal = Journal(options.journal) if options.journal else None
         self._feeder: LiveClient | None = None
         self._server: HttpServer | None = None
@@ -91,38 +103,44 @@ class EmbeddedExchange:
             self._journal.acquire()
             recording = self._journal.load()
         source = await open_source(options, recording, self._clock)
-        self.market, self._feeder = source.market, source.feeder
+        self.market: MarketFeed = source.market
+        self._feeder = source.feeder
         self._open_account(source.header, recording)
-        self._wire()
+        self._wire(source.market)
         return await self._listen()
 
     def _open_account(self, header: JournalHeader, recording: Recording | None) -> None:
         """Make the account anew or as the journal knows it, and begin the journal with it."""
-        options = self._options
-        self.exchange = Exchange(self.market, ExchangeConfig(deposit=options.deposit, seed=options.seed))
+        config = ExchangeConfig(deposit=self._options.deposit, seed=self._options.seed)
+        if self._desk:
+            self.market = self._desk.market(self.market)
+            self.exchange: Exchange = self._desk.exchange(self.market, config)
+        else:
+            self.exchange = Exchange(self.market, config)
         if recording:
             self.exchange.restore(recording.changes)
         changes = recording.changes if recording else tuple(self.exchange.take_changes())
         if self._journal:
             self._journal.begin(header, self.market.now_ms, changes)
 
-    def _wire(self) -> None:
+    def _wire(self, source: Market | LiveMarket) -> None:
         options, market = self._options, self.market
         precisions = {symbol: Precision.of(spec.instrument) for symbol, spec in market.specs.items()}
         keys = ListenKeys(options.api_secret)
-        self.hub = StreamHub(market, precisions, keys)
+        self.hub = (self._desk.hub if self._desk else StreamHub)(market, precisions, keys)
         venue = Venue(self.exchange, market, Limiter(options.limits), keys, precisions, self.hub.note_book_shown)
         self.gateway = Gateway(venue, Credentials(options.api_key, options.api_secret))
         self._driver: MarketDriver | LiveDriver
-        if isinstance(market, LiveMarket):
-            self._driver = LiveDriver(self.exchange, market, self.publish)
+        if isinstance(source, LiveMarket):
+            self._driver = LiveDriver(self.exchange, source, self.publish)
         else:
             self._driver = MarketDriver(
                 self.exchange, self.publish, self._clock, speed=options.speed, end_ms=market.end_ms
             )
 
     async def _listen(self) -> ReadyInfo:
-        self._server = HttpServer(self.respond, self.hub, self._clock, self._options.rules)
+        serve_by = self._desk.server if self._desk else HttpServer
+        self._server = serve_by(self.respond, self.hub, self._clock, self._options.rules)
         port = await self._server.start(self._options.host, self._options.port)
         address = f"{self._options.host}:{port}"
         return ReadyInfo(
@@ -131,11 +149,12 @@ class EmbeddedExchange:
             tuple(self.market.specs),
             self.market.now_ms,
             self._options.speed,
+            self.market.end_ms,
         )
 
     async def run(self, stop: asyncio.Event) -> None:
         """Play the market until `stop` is set or something fails for good."""
-        work = [self._driver.run(self.tick), self._wait(stop)]
+        work = [self._driver.run(self._faulty_tick if self._desk else self.tick), self._wait(stop)]
         if self._feeder is not None:
             work.append(self._feeder.run())
         tasks = [asyncio.create_task(part) for part in work]
@@ -194,3 +213,9 @@ class EmbeddedExchange:
 
     def tick(self) -> None:
         self.hub.tick(self._clock.wall_ms())
+
+    def _faulty_tick(self) -> None:
+        assert self._desk is not None
+        self._desk.tick()
+        self.publish(self.exchange.drain_events())
+        self.tick()

@@ -163,17 +163,24 @@ class AlgoService:
         return abs(last - mark) <= mark * self._context.spec(order.symbol).instrument.trigger_protect
 
     def _trigger(self, desk: SymbolDesk, order: AlgoOrder) -> None:
+        self._start_trigger(desk, order)
+        self._make_order(order)
+        self._context.settle()
+
+    def _start_trigger(self, desk: SymbolDesk, order: AlgoOrder) -> None:
         desk.unwatch(order)
         self._waiting -= 1
         order.trigger_time_ms = self._context.now_ms
         self._change(order, AlgoStatus.TRIGGERING)
+
+    def _make_order(self, order: AlgoOrder) -> None:
+        """Send the plain order of a triggering one to the book; what refuses it, rejects the conditional order."""
         try:
             plain = self._plain_order(order)
             self._plain.submit(plain, on_accepted=lambda: self._triggered(order, plain))
         except ApiError as error:
             order.reject_reason = error.message
             self._close(order, AlgoStatus.REJECTED)
-        self._context.settle()
 
     def _triggered(self, order: AlgoOrder, plain: PlainOrder) -> None:
         order.actual_order_id = plain.order_id

@@ -69,11 +69,12 @@ class HttpServer:
             return await self._serve_streams(request, *target)
         path, _, query = request.raw_path.partition("?")
         body = await request.text() if request.can_read_body else ""
-        answer = self._respond(
-            RawRequest(
-                request.method, path, query, body, request.headers.get("X-MBX-APIKEY"), request.remote or "127.0.0.1"
-            )
-        )
+        caller = request.remote or "127.0.0.1"
+        raw = RawRequest(request.method, path, query, body, request.headers.get("X-MBX-APIKEY"), caller)
+        return await self._answer(request, raw)
+
+    async def _answer(self, request: web.Request, raw: RawRequest) -> web.StreamResponse:
+        answer = self._respond(raw)
         return web.Response(status=answer.status, body=answer.body, headers=answer.headers, content_type=JSON_TYPE)
 
     async def _serve_streams(
@@ -83,15 +84,21 @@ class HttpServer:
         await socket.prepare(request)
         query = parse_qs(request.query_string)
         events = frozenset("/".join(query["events"]).split("/")) if "events" in query else None
-        session = Session(category, is_combined=is_combined, events=events)
+        session = self._open_session(category, is_combined=is_combined, events=events)
         names = [*rest.split("/"), *"/".join(query.get("streams", [])).split("/"), *query.get("listenKey", [])]
         self._sockets.add(socket)
         try:
-            await Connection(socket, session, self._hub, self._clock, self._rules).run([n for n in names if n])
+            await self._connection(socket, session, request).run([n for n in names if n])
         finally:
             self._hub.leave_all(session)
             self._sockets.discard(socket)
         return socket
+
+    def _open_session(self, category: Category, *, is_combined: bool, events: frozenset[str] | None) -> Session:
+        return Session(category, is_combined=is_combined, events=events)
+
+    def _connection(self, socket: web.WebSocketResponse, session: Session, request: web.Request) -> Connection:
+        return Connection(socket, session, self._hub, self._clock, self._rules)
 
 
 def stream_target(path: str) -> tuple[Category, bool, str] | None:
@@ -168,22 +175,31 @@ class Connection:
                 while outgoing:
                     await self._socket.send_frame(outgoing.popleft(), WSMsgType.TEXT)
                 if self._session.must_close:
-                    await self._socket.close(code=1008, message=self._session.must_close.encode())
+                    await self._close(self._session.must_close)
                     return
                 self._wake.clear()
                 await self._wake.wait()
 
+    async def _close(self, reason: str) -> None:
+        await self._socket.close(code=1008, message=reason.encode())
+
     async def _keep_alive(self) -> None:
         """Ping at the venue's pace; close without a timely pong, or at the end of the connection's life."""
-        rules, opened_ms = self._rules, self._clock.now_ms()
+        opened_ms = self._clock.now_ms()
         with suppress(ConnectionError):
             while True:
-                await asyncio.sleep(rules.ping_every_s)
-                now_ms = self._clock.now_ms()
-                if now_ms - self._last_pong_ms > rules.pong_within_s * 1000:
-                    await self._socket.close(code=1008, message=b"no pong")
+                await asyncio.sleep(self._rules.ping_every_s)
+                if not await self._beat(opened_ms):
                     return
-                if now_ms - opened_ms > rules.life_s * 1000:
-                    await self._socket.close(code=1001, message=b"24 hours are over")
-                    return
-                await self._socket.ping(str(now_ms).encode())
+
+    async def _beat(self, opened_ms: int) -> bool:
+        """Ping, or close a connection whose time is over (False)."""
+        rules, now_ms = self._rules, self._clock.now_ms()
+        if now_ms - self._last_pong_ms > rules.pong_within_s * 1000:
+            await self._socket.close(code=1008, message=b"no pong")
+            return False
+        if now_ms - opened_ms > rules.life_s * 1000:
+            await self._socket.close(code=1001, message=b"24 hours are over")
+            return False
+        await self._socket.ping(str(now_ms).encode())
+        return True
