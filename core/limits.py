@@ -19,6 +19,8 @@ class SizingPolicy:
     risk_percent: Decimal | None = None
     reserve_fraction: Decimal = Decimal("0.05")
     slippage_fraction: Decimal = Decimal("0.0005")
+    fixed_quantity: Decimal | None = None
+    """Enter this many units whatever the risk is; the limits still cap it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,10 +73,12 @@ def size_entry(policy: SizingPolicy, data: SizingInput) -> Sized | Denied:
     if stop_ahead:
         return denied(DenialCode.STOP_WRONG_SIDE, price=data.price, stop_price=data.stop_price)
     budget = risk_budget(policy, data.equity)
-    if budget <= 0:
+    if budget <= 0 and policy.fixed_quantity is None:
         return denied(DenialCode.NO_RISK_BUDGET, risk_usd=budget, equity=data.equity)
     unit_loss = loss_per_unit(data.price, data.stop_price, data.taker_fee_rate, policy.slippage_fraction)
     quantity, bound_by = budget / unit_loss, "risk"
+    if policy.fixed_quantity is not None:
+        quantity, bound_by = policy.fixed_quantity, "fixed"
     for code, notional in _notional_caps(policy, data):
         if notional <= 0:
             return denied(code, room=notional, symbol_exposure=data.symbol_exposure, total_exposure=data.total_exposure)

@@ -9,11 +9,13 @@ from __future__ import annotations
 import gzip
 import io
 import zipfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from core.errors import ConfigurationError
 from simulator.market.columns import MINUTE_MS
@@ -26,6 +28,7 @@ HEADER = (
 _WIDTHS = (6, 12)
 _EXACT_LIMIT = 1e15
 _DECIMALS_MAX = 12
+BoolArray = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +43,18 @@ class Table:
     texts: list[list[str]] | None
     first_line: int
 
+    def rows(self, kept: IntArray) -> Table:
+        """Return the table with only the rows of these numbers; lines can no longer be named."""
+        texts = None if self.texts is None else [self.texts[int(row)] for row in kept]
+        return Table(self.path, [values[kept] for values in self.values], texts, 0)
+
     def fault(self, row: int, what: str) -> ConfigurationError:
-        where = f"line {row + self.first_line}" if self.first_line else f"row {row + 1}"
-        return ConfigurationError(f"{self.path.name}, {where}: {what}")
+        return ConfigurationError(f"{self.where(row)}: {what}")
+
+    def where(self, row: int) -> str:
+        """Return file and line of a row, for people."""
+        place = f"line {row + self.first_line}" if self.first_line else f"row {row + 1}"
+        return f"{self.path.name}, {place}"
 
     def column(self, index: int, decimals: int) -> IntArray:
         """Return column `index` in units of 10^-decimals, exact."""
@@ -75,10 +87,17 @@ class Table:
 
 def read(path: Path) -> Table:
     """Return the candles of one file, in time order and each one possible; else raise ConfigurationError."""
+    table = read_unchecked(path)
+    for bad, what in faults(table):
+        raise table.fault(int(np.argmax(bad)), what)
+    return table
+
+
+def read_unchecked(path: Path) -> Table:
+    """Return the rows of one file as they are; raises ConfigurationError when they are no rows of numbers."""
     table = _read_parquet(path) if path.name.endswith(".parquet") else _read_text(path)
     if not len(table.values[0]):
         raise ConfigurationError(f"{path.name}: the file has no candles")
-    _check(table)
     return table
 
 
@@ -164,8 +183,8 @@ def _read_parquet(path: Path) -> Table:
     return Table(path, values, texts, 0)
 
 
-def _check(table: Table) -> None:
-    """Raise for the first row that no market can have had."""
+def faults(table: Table) -> Iterator[tuple[BoolArray, str]]:
+    """Yield each kind of row that no market can have had: which rows, and what is wrong with them."""
     time, open_, high, low, close, volume = table.values[:6]
     steps = np.diff(time)
     tests = [
@@ -189,6 +208,4 @@ def _check(table: Table) -> None:
             ((taker_quote < 0) | (taker_quote > quote + slack), "taker_buy_quote_volume is not within quote_volume"),
             ((count < 0) | ((count == 0) != (volume == 0)), "count does not fit volume"),
         ]
-    for bad, what in tests:
-        if bool(bad.any()):
-            raise table.fault(int(np.argmax(bad)), what)
+    yield from ((bad, what) for bad, what in tests if bool(bad.any()))

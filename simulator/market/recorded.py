@@ -68,11 +68,11 @@ def load_directory(directory: Path, symbols: Iterable[str] | None = None) -> Rec
     Raises ConfigurationError, in one line with file and line, for data that cannot be played.
     """
     wanted = None if symbols is None else list(symbols)
-    files, notes = _find_files(directory)
+    files, notes = find_files(directory)
     missing = [symbol for symbol in wanted or () if symbol not in files]
     if missing:
         raise ConfigurationError(f"{directory}: no 1m file for {', '.join(missing)}; it has {', '.join(sorted(files))}")
-    chosen = wanted if wanted is not None else _in_listing_order(files)
+    chosen = wanted if wanted is not None else in_listing_order(files)
     specs: dict[str, SymbolSpec] = {}
     grids: dict[str, Grid] = {}
     candles: dict[str, Columns] = {}
@@ -82,7 +82,8 @@ def load_directory(directory: Path, symbols: Iterable[str] | None = None) -> Rec
     return Recording(specs, grids, candles, tuple(notes))
 
 
-def _find_files(directory: Path) -> tuple[dict[str, list[Path]], list[str]]:
+def find_files(directory: Path) -> tuple[dict[str, list[Path]], list[str]]:
+    """Return the files of 1m candles by symbol, and notes on the others; raises ConfigurationError without any."""
     if not directory.is_dir():
         raise ConfigurationError(f"{directory}: no such directory of recorded candles; give a directory with 1m files")
     files: dict[str, list[Path]] = {}
@@ -99,7 +100,8 @@ def _find_files(directory: Path) -> tuple[dict[str, list[Path]], list[str]]:
     return files, notes
 
 
-def _in_listing_order(files: Mapping[str, object]) -> list[str]:
+def in_listing_order(files: Mapping[str, object]) -> list[str]:
+    """Return the symbols as the exchange lists them: those of the catalogue first."""
     listed = [symbol for symbol in CATALOG if symbol in files]
     return listed + sorted(set(files) - set(listed))
 
@@ -108,17 +110,23 @@ def _symbol(symbol: str, tables: list[Table]) -> tuple[SymbolSpec, Grid, Columns
     for before, after in pairwise(tables):
         if after.values[0][0] <= before.values[0][-1]:
             raise after.fault(0, f"this time is also in {before.path.name}: keep one of the two files")
+    spec, _ = contract_of(symbol, tables)
+    tick, step = spec.instrument.tick_size, spec.instrument.step_size
+    quote_decimals = max(table.decimals(index) for table in tables for index in _with_taker(table, 5, 7, 10))
+    grid = Grid(tick, step, min(tick * step, Decimal(1).scaleb(-quote_decimals)))
+    candles = join([_columns(symbol, table, grid) for table in tables])
+    return spec, grid, replace(candles, first_trade=starts(candles.count, 1), first_part=starts(candles.parts, 1))
+
+
+def contract_of(symbol: str, tables: list[Table]) -> tuple[SymbolSpec, int]:
+    """Return the contract that recorded candles are of, and how many decimals their prices have."""
     price_decimals = max(table.decimals(index) for table in tables for index in (1, 2, 3, 4))
     volume_decimals = max(table.decimals(index) for table in tables for index in _with_taker(table, 5, 9))
     typical_price = Decimal(repr(float(np.median(np.concatenate([table.values[4] for table in tables])))))
     typical_volume = Decimal(repr(float(np.mean(np.concatenate([table.values[5] for table in tables])))))
     tick, step = Decimal(1).scaleb(-price_decimals), Decimal(1).scaleb(-volume_decimals)
     spec = spec_for_recorded(symbol, tick, step, typical_price.quantize(tick), typical_volume.quantize(step))
-    tick, step = spec.instrument.tick_size, spec.instrument.step_size
-    quote_decimals = max(table.decimals(index) for table in tables for index in _with_taker(table, 5, 7, 10))
-    grid = Grid(tick, step, min(tick * step, Decimal(1).scaleb(-quote_decimals)))
-    candles = join([_columns(symbol, table, grid) for table in tables])
-    return spec, grid, replace(candles, first_trade=starts(candles.count, 1), first_part=starts(candles.parts, 1))
+    return spec, price_decimals
 
 
 def _with_taker(table: Table, *indices: int) -> tuple[int, ...]:

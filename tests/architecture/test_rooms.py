@@ -22,6 +22,7 @@ ROOMS: dict[str, frozenset[str]] = {
     "alerts": frozenset({"core", "utils"}),
     "status": frozenset({"core", "utils"}),
     "dashboard": frozenset({"core", "database", "utils"}),
+    "backtest": frozenset({"core", "strategies", "executor", "simulator", "utils"}),
     "utils": frozenset(),
 }
 """Room -> the other rooms that it may import."""
@@ -93,6 +94,16 @@ def test_room_imports_only_what_the_house_allows(room: str) -> None:
     assert not offences, "\n".join(offences)
 
 
+def test_backtest_sees_only_the_pure_part_of_the_simulator() -> None:
+    offences = [
+        f"{where(path, line)} imports {module}"
+        for path in python_files("backtest")
+        for line, module in imported_modules(parse(path))
+        if module.split(".")[0] == "simulator" and not module.startswith(("simulator.engine.", "simulator.market."))
+    ]
+    assert not offences, "\n".join(offences)
+
+
 def test_core_imports_only_the_standard_library() -> None:
     offences = [
         f"{where(path, line)} imports {module}"
@@ -113,7 +124,7 @@ def test_wildcard_imports_are_absent() -> None:
     assert not offences, "\n".join(offences)
 
 
-LAZY_IMPORTS = {"onepassword", "pandas", "pyarrow", "slack_sdk", "uvloop", "psycopg", "alembic", "resource"}
+LAZY_IMPORTS = {"onepassword", "pandas", "plotly", "pyarrow", "slack_sdk", "uvloop", "psycopg", "alembic", "resource"}
 """Optional or heavy packages that a function may import when it first needs them."""
 
 

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from decimal import Decimal
 from random import Random
 
+from backtest.adapter import event_of, execute
 from core.commands import (
     InDoubt,
     Outcome,
@@ -49,7 +50,6 @@ from simulator.engine.events import ExchangeEvent
 from simulator.engine.exchange import Exchange
 from simulator.engine.requests import PlaceOrder
 from simulator.market.model import MarketTrade
-from tests.simulation.adapter import event_of, execute
 from tests.simulation.market import WalkMarket
 from tests.simulation.store import Store
 
@@ -85,6 +85,11 @@ FAULTS = (
     "gap",
     "liquidate",
 )
+EXCUSES = ("lost_before", "lost_after", "late_apply", "throttle", "reads_fail", "mute", "stream_lost", "delay")
+RECOVERY_MS = 10_000
+"""A request under way when a fault ends still takes its time-out, and a restart its first comparison."""
+UNHEARD_MS = 40_000
+"""What nobody told is found by the lease check every 30 s."""
 INSTANT = {"kill", "hand_close", "hand_part", "hand_add", "hand_cancel", "vanish", "gap", "liquidate"}
 
 
@@ -120,7 +125,7 @@ class World:
         self.on_exchange: list[Callable[[ExchangeEvent], None]] = []
         self.accepted: Counter[str] = Counter()
         self.foreign: set[str] = set()
-        self.disturbed_ms = START_MS
+        self.excused_until_ms = START_MS
         self.alive = False
         self.epoch = 0
         self.kill_in: int | None = None
@@ -146,12 +151,12 @@ class World:
             self.now_ms, _, action = heapq.heappop(self._queue)
             action()
 
-    def is_calm(self, for_ms: int) -> bool:
-        """True when nothing has been disturbing for so long."""
-        return self.alive and not self.active and self.now_ms - self.disturbed_ms >= for_ms
+    def is_excused(self) -> bool:
+        """True while the trader cannot reach the exchange, cannot know, or has just become able to again."""
+        return not self.alive or any(self.active[kind] for kind in EXCUSES) or self.now_ms < self.excused_until_ms
 
-    def disturb(self) -> None:
-        self.disturbed_ms = self.now_ms
+    def excuse(self, for_ms: int) -> None:
+        self.excused_until_ms = max(self.excused_until_ms, self.now_ms + for_ms)
 
     # --- process ------------------------------------------------------------------------------------------------
 
@@ -164,7 +169,7 @@ class World:
             config, self, epoch=self.epoch, next_intent=restored.next_intent, restored=restored, setup=setup
         )
         self.alive = True
-        self.disturb()
+        self.excuse(RECOVERY_MS)
         for symbol in SYMBOLS:
             self._tell_price(symbol)
         self.at(self.now_ms + self.rng.randint(50, 2_000), self._stream_ready(self.epoch))
@@ -372,7 +377,6 @@ class World:
     def _inject(self, kind: str) -> None:
         self.injected[kind] += 1
         self.log.append(f"{self.now_ms} fault {kind}")
-        self.disturb()
         if kind in INSTANT:
             getattr(self, f"_do_{kind}")()
             return
@@ -389,7 +393,8 @@ class World:
         self.active[kind] -= 1
         if not self.active[kind]:
             del self.active[kind]
-        self.disturb()
+        if kind in EXCUSES:
+            self.excuse(UNHEARD_MS if kind == "mute" else RECOVERY_MS)
         if kind == "disk":
             self.store.failing = bool(self.active["disk"])
         if kind == "thin":
@@ -413,6 +418,7 @@ class World:
         """Act on the exchange; with `mute` the events of it never reach the core."""
         self._advance()
         if mute:
+            self.excuse(UNHEARD_MS)
             self.active["mute"] += 1
         yield
         self._deliver(self.exchange.drain_events())

@@ -1,6 +1,6 @@
-"""Between the core and the pure engine: command -> engine call -> answer, engine event -> core event.
+"""Between the core and the pure exchange in one process: command -> engine call -> answer, engine event -> core event.
 
-The only translation in the in-process simulation; it shares nothing with the venue adapter.
+It shares nothing with the venue adapter: that one speaks the wire, this one hands values over.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def _do(exchange: Exchange, command: VenueCommand) -> object:
     return _read(exchange, command)
 
 
-def _read(exchange: Exchange, command: VenueCommand) -> object:
+def _read(exchange: Exchange, command: VenueCommand) -> object:  # noqa: PLR0911 - one line a command
     if isinstance(command, FetchPositions):
         return tuple(
             PositionReport(
@@ -101,8 +101,8 @@ def _read(exchange: Exchange, command: VenueCommand) -> object:
         start = command.start_time_ms or 0
         return tuple(fill_report(row, "") for row in rows if row.time_ms >= start)
     if isinstance(command, FetchIncome):
-        rows = exchange.income(start_ms=command.start_time_ms, limit=1_000)
-        return tuple(IncomeReport(r.tran_id, r.income_type, r.symbol, r.income, r.asset, r.time_ms) for r in rows)
+        ledger = exchange.income(start_ms=command.start_time_ms, limit=1_000)
+        return tuple(IncomeReport(r.tran_id, r.income_type, r.symbol, r.income, r.asset, r.time_ms) for r in ledger)
     if isinstance(command, FetchSymbolConfig):
         configs = exchange.symbol_config(command.symbol)
         return tuple(SymbolConfig(c.symbol, c.leverage, c.margin_type) for c in configs)

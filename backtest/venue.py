@@ -1,0 +1,199 @@
+"""One account in a replay: the live trading core, and the live matching engine that answers it in the same instant.
+
+Nothing is lost between the two and nothing takes time, so the core hears of each thing once: where an answer and a
+report tell the same, the answer is enough.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+
+from backtest.adapter import event_of, execute
+from backtest.market import CandleMarket
+from core.candle import DAY_MS
+from core.commands import SubmitOrder, VenueReply
+from core.effects import Effect, Notify, Persist, Send
+from core.enums import AlgoStatus, Leg, OrderType
+from core.events import OrderUpdated, PriceUpdated, SignalReceived, StreamChanged, StreamKind, StreamState, Tick
+from core.instrument import Instrument
+from core.limits import TradingConfig
+from core.orders import FillReport, LeverageBracket
+from core.records import AlertRecord, Record
+from core.restore import RestoredState
+from core.signal import Signal
+from executor.core import TradingCore
+from executor.inputs import Input
+from executor.policy import ExecutionPolicy
+from executor.setup import SetupReport, SymbolSetup
+from simulator.engine.config import ExchangeConfig
+from simulator.engine.events import AlgoEvent, ExchangeEvent, OrderEvent
+from simulator.engine.exchange import Exchange
+from simulator.market.catalog import SymbolSpec
+
+_FOREVER_MS = 1 << 60
+POLICY = ExecutionPolicy(
+    # Books and venue cannot drift apart here, and nothing has to survive: no periodic comparison, no running records.
+    reconcile_every_ms=_FOREVER_MS,
+    account_stat_every_ms=_FOREVER_MS,
+    mark_every_ms=_FOREVER_MS,
+    writes_steps=False,
+)
+_TOLD_BY_ANSWER = frozenset({AlgoStatus.NEW, AlgoStatus.TRIGGERING, AlgoStatus.TRIGGERED})
+
+
+class Instruments:
+    """The core's source of filters."""
+
+    def __init__(self, specs: Mapping[str, SymbolSpec]) -> None:
+        self._instruments = {symbol: spec.instrument for symbol, spec in specs.items()}
+
+    def instruments(self) -> Mapping[str, Instrument]:
+        return self._instruments
+
+
+class ReplayVenue:
+    """Core and engine on one virtual clock. `on_record` and `on_alert` hear what the core writes and tells,
+    `on_fill` each execution before the core does.
+
+    Entries wait for `release`: what is decided at a close is carried out at the next open.
+    """
+
+    def __init__(
+        self,
+        market: CandleMarket,
+        config: TradingConfig,
+        deposit: Decimal,
+        *,
+        on_record: Callable[[Record], None],
+        on_alert: Callable[[AlertRecord], None],
+        on_fill: Callable[[FillReport], None],
+    ) -> None:
+        self._market = market
+        self._on_record = on_record
+        self._on_alert = on_alert
+        self._on_fill = on_fill
+        self._waiting: dict[str, list[SubmitOrder]] = {}
+        self._events: deque[Input] = deque()
+        self.exchange = Exchange(
+            market, ExchangeConfig(deposit=deposit, is_journalled=False, history_ms=DAY_MS, max_algo_orders=1 << 30)
+        )
+        setup = {symbol: self._set_up(symbol, config) for symbol in market.specs}
+        self.exchange.drain_events()
+        self._core = TradingCore(
+            config,
+            Instruments(market.specs),
+            epoch=1,
+            next_intent=1,
+            restored=RestoredState(),
+            setup=SetupReport(config.position_mode, setup),
+            policy=POLICY,
+        )
+        now = market.now_ms
+        for kind in (StreamKind.MARKET, StreamKind.USER):
+            self._handle(StreamChanged(kind, StreamState.READY, "", now, now))
+        self._handle(Tick(now, now))
+
+    def _set_up(self, symbol: str, config: TradingConfig) -> SymbolSetup:
+        limits, spec = config.symbols[symbol], self._market.specs[symbol]
+        leverage = min(limits.leverage, spec.brackets[0].initial_leverage)
+        self.exchange.set_leverage(symbol, leverage)
+        if self.exchange.symbol_config(symbol)[0].margin_type is not limits.margin_type:
+            self.exchange.set_margin_type(symbol, limits.margin_type)
+        ladder = tuple(
+            LeverageBracket(
+                row.bracket, row.initial_leverage, row.notional_floor, row.notional_cap, row.maint_margin_ratio, row.cum
+            )
+            for row in spec.brackets
+        )
+        return SymbolSetup(symbol, leverage, limits.margin_type, ladder, spec.maker_fee, spec.taker_fee)
+
+    # --- what the replay does -----------------------------------------------------------------------------------
+
+    def trade_at(self, symbol: str, price: Decimal, time_ms: int) -> None:
+        """Let the market trade at `price`: resting stops and targets trigger, liquidations happen."""
+        self._market.set_price(symbol, price, time_ms)
+        self._take(self.exchange.advance(time_ms), time_ms)
+
+    def tell_price(self, symbol: str, price: Decimal, time_ms: int) -> None:
+        """Let the core know the last price; the engine values positions at it."""
+        self._market.value(symbol, price)
+        self._handle(PriceUpdated(symbol, price, time_ms, time_ms))
+
+    def advance(self, time_ms: int) -> None:
+        """Let time pass without a trade: funding is paid."""
+        self._take(self.exchange.advance(time_ms), time_ms)
+
+    def signal(self, signal: Signal) -> bool:
+        """Hand a signal to the core; True when it wants to enter. Its order waits for `release`."""
+        self._handle(SignalReceived(signal, signal.event_time_ms, signal.received_time_ms), holds_entries=True)
+        return signal.symbol in self._waiting
+
+    def release(self, symbol: str, time_ms: int) -> None:
+        """Carry out the waiting entry of `symbol` at the present price."""
+        for command in self._waiting.pop(symbol, ()):
+            self._send(command, time_ms)
+        self._run()
+
+    def tick(self, time_ms: int) -> None:
+        """Let the core's timers run: a new day, holding times, repetitions."""
+        self._handle(Tick(time_ms, time_ms))
+
+    def levels(self, symbol: str) -> tuple[Decimal | None, Decimal | None]:
+        """Return the prices at which stop and target of the open position trigger."""
+        stop = target = None
+        for order in self.exchange.open_algos(symbol):
+            if order.type is OrderType.STOP_MARKET:
+                stop = order.trigger_price
+            elif order.type is OrderType.TAKE_PROFIT_MARKET:
+                target = order.trigger_price
+        return stop, target
+
+    # --- between the two ----------------------------------------------------------------------------------------
+
+    def _handle(self, event: Input, *, holds_entries: bool = False) -> None:
+        self._carry_out(self._core.handle(event), event.received_time_ms, holds_entries=holds_entries)
+        self._run()
+
+    def _run(self) -> None:
+        events, core = self._events, self._core
+        while events:
+            event = events.popleft()
+            self._carry_out(core.handle(event), event.received_time_ms)
+
+    def _carry_out(self, effects: list[Effect], time_ms: int, *, holds_entries: bool = False) -> None:
+        for effect in effects:
+            if isinstance(effect, Send):
+                command = effect.command
+                if holds_entries and isinstance(command, SubmitOrder) and command.approved.order.leg is Leg.ENTRY:
+                    self._waiting.setdefault(command.approved.order.symbol, []).append(command)
+                else:
+                    self._send(effect.command, time_ms)
+            elif isinstance(effect, Persist):
+                for record in effect.records:
+                    self._on_record(record)
+            elif isinstance(effect, Notify):
+                self._on_alert(effect.alert)
+
+    def _send(self, command: object, time_ms: int) -> None:
+        outcome = execute(self.exchange, command)  # type: ignore[arg-type]
+        self._queue(self.exchange.drain_events(), time_ms)
+        self._events.append(VenueReply(command, outcome, time_ms, time_ms))  # type: ignore[arg-type]
+
+    def _take(self, events: list[ExchangeEvent], time_ms: int) -> None:
+        self._queue(events, time_ms)
+        self._run()
+
+    def _queue(self, events: list[ExchangeEvent], time_ms: int) -> None:
+        for event in events:
+            if isinstance(event, OrderEvent):
+                if event.execution_type == "NEW":
+                    continue
+            elif isinstance(event, AlgoEvent) and event.order.status in _TOLD_BY_ANSWER:
+                continue
+            told = event_of(event, time_ms)
+            if told is not None:
+                if isinstance(told, OrderUpdated) and told.report.fill is not None:
+                    self._on_fill(told.report.fill)
+                self._events.append(told)
