@@ -102,12 +102,14 @@ class TradingCore:
         self._stat_ms: int | None = None
         self._stat_venue_ms = 0
         self._mark_at_ms = 0
+        self._is_valued = False
         self._replies = Replies(self._desk, self._income, self._reconciler)
         self._handlers = self._event_handlers()
 
     def handle(self, event: Input) -> list[Effect]:
         """Take one event and return the effects it causes, in the order in which they must happen."""
         desk = self._desk
+        self._is_valued &= isinstance(event, SignalReceived)
         self._take_time(event)
         handler = self._handlers.get(type(event))
         if handler is not None:
@@ -213,8 +215,12 @@ class TradingCore:
         self._desk.market.of(event.symbol).on_mark(event)
 
     def _on_signal(self, event: SignalReceived) -> None:
-        valuation.revalue(self._desk)
-        entry.on_signal(self._desk, event.signal)
+        desk = self._desk
+        if not self._is_valued:  # the signals of one candle close share a valuation until one of them enters
+            valuation.revalue(desk)
+        intents = desk.next_intent
+        entry.on_signal(desk, event.signal)
+        self._is_valued = desk.next_intent == intents
 
     # --- user stream --------------------------------------------------------------------------------------------
 

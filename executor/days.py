@@ -24,9 +24,12 @@ class DayLedger:
 
     def __init__(self, restored: Iterable[PerformanceRecord] = ()) -> None:
         self._rows = {(row.strategy, row.symbol, row.day): row for row in restored}
+        self._nets: dict[str, Decimal] | None = None
         self.day = ""
         self._day_end_ms = 0
         self.consecutive_losses = 0
+        self.won = 0
+        """Trades closed with a gain since this process started."""
 
     def roll(self, time_ms: int) -> bool:
         """Enter the day of `time_ms`; True when it is a new one."""
@@ -35,6 +38,7 @@ class DayLedger:
         self.day = utc_day(time_ms)
         self._day_end_ms = time_ms - time_ms % DAY_MS + DAY_MS
         self._rows = {key: row for key, row in self._rows.items() if key[2] == self.day}
+        self._nets = None
         return True
 
     def entered(self, trade: Trade, time_ms: int) -> PerformanceRecord:
@@ -54,6 +58,7 @@ class DayLedger:
         """Count a closed trade; a net result of zero is neither win nor loss. Returns the row to write."""
         net = trade.net_pnl
         self.consecutive_losses = self.consecutive_losses + 1 if net < 0 else 0
+        self.won += net > 0
         row = self._row(trade, time_ms)
         return self._put(
             replace(
@@ -75,17 +80,23 @@ class DayLedger:
         return self._put(replace(row, funding=row.funding + amount, updated_time_ms=time_ms))
 
     def net_pnl(self) -> Decimal:
-        return sum((_net(row) for row in self._today()), ZERO)
+        return sum(self._by_strategy().values(), ZERO)
 
     def strategy_net_pnl(self, strategy: str) -> Decimal:
-        return sum((_net(row) for row in self._today() if row.strategy == strategy), ZERO)
+        return self._by_strategy().get(strategy, ZERO)
 
     def strategy_quantity(self, strategy: str, symbol: str) -> Decimal:
         row = self._rows.get((strategy, symbol, self.day))
         return ZERO if row is None else row.entered_quantity
 
-    def _today(self) -> list[PerformanceRecord]:
-        return [row for row in self._rows.values() if row.day == self.day]
+    def _by_strategy(self) -> dict[str, Decimal]:
+        """Today's net results; kept until a row changes, because every signal asks and hundreds come at once."""
+        if self._nets is None:
+            self._nets = {}
+            for row in self._rows.values():
+                if row.day == self.day:
+                    self._nets[row.strategy] = self._nets.get(row.strategy, ZERO) + _net(row)
+        return self._nets
 
     def _row(self, trade: Trade, time_ms: int) -> PerformanceRecord:
         day = utc_day(time_ms)
@@ -108,6 +119,7 @@ class DayLedger:
 
     def _put(self, row: PerformanceRecord) -> PerformanceRecord:
         self._rows[row.strategy, row.symbol, row.day] = row
+        self._nets = None
         return row
 
 

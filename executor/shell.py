@@ -41,8 +41,8 @@ from executor.view import CoreView
 log = structlog.get_logger(__name__)
 
 TICK_MS = 250
-BATCH_MAX = 256
-"""Events handled before the loop lets other tasks run."""
+SLICE_MS = 4.0
+"""How long events are handled before other tasks get a turn: writes and orders of the first ones are then under way."""
 
 STOP_WAIT_S = 10.0
 RECONCILE_WAIT_S = 20.0
@@ -170,7 +170,8 @@ class Executor:
             if not self._queue:
                 self._wake.clear()
                 await self._wake.wait()
-            for _ in range(min(len(self._queue), BATCH_MAX)):
+            slice_end_ns = self._clock.monotonic_ns() + int(SLICE_MS * 1e6)
+            while self._queue and self._clock.monotonic_ns() < slice_end_ns:
                 self._handle(self._queue.popleft())
             await asyncio.sleep(0)
 

@@ -148,7 +148,9 @@ def _prepare_session(
     """
     session.max_redirects = 0
     session.proxies = {} if settings.is_loopback else get_environ_proxies(settings.rest_url)
-    session.verify = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or True
+    # A path would be looked for on the disk at every request, even one without TLS.
+    authorities = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or True
+    session.verify = True if settings.rest_url.startswith("http:") else authorities
     session.trust_env = False
     adapter = HTTPAdapter(pool_connections=1, pool_maxsize=threads, max_retries=0)
     session.mount("https://", adapter)
