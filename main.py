@@ -29,11 +29,12 @@ from commands.common import (
     kind_errors,
     run_loop,
     stop_on_signals,
+    writable_folder,
 )
 from commands.exchange import exchange
 from commands.look import dashboard, why
 from core.enums import Environment
-from core.errors import RuntimeFailure
+from core.errors import ConfigurationError, RuntimeFailure
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -55,6 +56,12 @@ RECORDED_WARM_UPS_MAX = 50
 """With more symbols the history read at the start is not stored: it is hundreds of thousands of rows."""
 READY_WAIT_S = 60.0
 ALERT_FLUSH_S = 5.0
+NEWS_DELAY_S = 0.1
+"""Orders leave before people are told why."""
+
+
+ClickException: Any = typer.BadParameter.__mro__[2]
+"""What every complaint about a command line is; typer does not export it."""
 
 
 class RunByDefault(TyperGroup):
@@ -65,6 +72,19 @@ class RunByDefault(TyperGroup):
         if not args or (args[0].startswith("-") and args[0] not in about_the_program):
             args = ["run", *args]
         return super().parse_args(ctx, args)
+
+    def main(self, *args: Any, **extra: Any) -> Any:
+        """Say what is wrong with a command line in one plain line, as every other error is said; exit code 2."""
+        try:
+            code = super().main(*args, **{**extra, "standalone_mode": False})
+        except (ClickException, ConfigurationError) as error:
+            text = error.format_message() if isinstance(error, ClickException) else str(error)
+            where = "" if text.startswith("command line:") else "command line: "
+            typer.echo(where + " ".join(text.replace("Value error, ", "").split()) + "; see --help", err=True)
+            sys.exit(2)
+        except typer.Abort:
+            sys.exit(130)
+        sys.exit(code if isinstance(code, int) else 0)
 
 
 app = typer.Typer(
@@ -96,35 +116,50 @@ def main(
 def run(
     mode: Annotated[
         Environment | None,
-        typer.Option(help="Where to trade; default from .env, else sim. mainnet also needs ALLOW_MAINNET=yes."),
+        typer.Option(help="Trade there; mainnet also needs ALLOW_MAINNET=yes. (default: MODE, else sim)"),
     ] = None,
     seconds: Annotated[
-        float | None, typer.Option("--for", min=0, help="Stop after so many seconds; default: until told.")
+        float | None, typer.Option("--for", min=0, help="Stop after so many seconds. (default: run until told to stop)")
     ] = None,
-    speed: Annotated[float | None, typer.Option(help="Market time per wall time, sim only; default 600.")] = None,
+    speed: Annotated[
+        float | None,
+        typer.Option(
+            help="Play the market so many times as fast as the clock, sim only. (default: SIM_SPEED, else 600)"
+        ),
+    ] = None,
     data: DataOption = None,
     symbols: SymbolsOption = None,
     seed: SeedOption = None,
     db: DbOption = None,
     exchange: Annotated[
-        str | None, typer.Option(help="Trade on an embedded exchange that already runs: http://127.0.0.1:PORT")
+        str | None,
+        typer.Option(
+            help="Trade on an embedded exchange that runs already, sim only: http://127.0.0.1:PORT. "
+            "(default: start one)"
+        ),
     ] = None,
     fresh: Annotated[
-        bool, typer.Option("--fresh", help="Start over: set the old database and account aside (sim and paper only).")
+        bool,
+        typer.Option(
+            "--fresh", help="Start over, sim and paper only: the old database and account are set aside, not deleted."
+        ),
     ] = False,
     env_file: EnvFileOption = Path(".env"),
 ) -> None:
     """Trade until told to stop (Ctrl-C), then print a summary. This is what runs when no command is given."""
-    from commands.venue import RunOptions
+    from commands.venue import RunOptions, refuse_contradictions
     from config.load import load_settings
     from config.universe import requested_symbols
     from utils.logging import setup_logging
 
     overrides = {"mode": mode, "db_url": db, "sim_speed": speed, "sim_data_dir": data, "sim_seed": seed}
     settings = load_settings(env_file, overrides)
+    writable_folder("LOG_DIR", settings.log_dir)
+    writable_folder("STATUS_DIR", settings.status_dir)
     # In a terminal the live summary has the screen; the lines go to the file.
     setup_logging(settings.log_level, settings.log_dir, not sys.stdout.isatty(), settings.secret_values())
     options = RunOptions(seconds, requested_symbols(symbols), exchange, fresh, keep_database=db is not None)
+    refuse_contradictions(settings, options, data=data is not None, speed=speed is not None)
     raise typer.Exit(run_loop(lambda: trade(settings, options)))
 
 
@@ -159,7 +194,7 @@ async def trade(settings: Settings, options: RunOptions) -> int:
         from alerts.errors import ErrorAlertHandler
         from alerts.sink import OutboxSink
         from alerts.slack import SlackChannel
-        from commands.watch import Session, live_view, summarize, watch_health
+        from commands.watch import Session, has_ended, live_view, market_end, summarize, watch_health
         from config.universe import choose_symbols
         from core.bus import Bus
         from core.router import EventRouter
@@ -191,7 +226,8 @@ async def trade(settings: Settings, options: RunOptions) -> int:
         stack.callback(database.release_lease, ACCOUNT, epoch)
         console, board = Console(), HealthBoard(clock, mode=settings.mode.value, version=VERSION)
         events = RecentEvents(logging.getLogger("main").info)
-        writer, alerts = NewsWriter(database.writer, events), OutboxSink(database.writer)
+        later = functools.partial(asyncio.get_running_loop().call_later, NEWS_DELAY_S)
+        writer, alerts = NewsWriter(database.writer, events, later), OutboxSink(database.writer)
         webhook = settings.slack_webhook_url
         channels = [SlackChannel(webhook.get_secret_value())] if webhook else []
         dispatcher = AlertDispatcher(database.outbox, channels, clock, on_step=lambda: board.beat("alerts"))
@@ -267,9 +303,10 @@ async def trade(settings: Settings, options: RunOptions) -> int:
                 epoch=epoch, mode=settings.mode.value, symbols=len(symbols), version=VERSION, time_ms=clock.now_ms()
             )
         )
-        view = functools.partial(live_view, session, executor, board, clock, gateway, events)
+        opening_wallet = None if opening_books is None else opening_books.wallet
+        view = functools.partial(live_view, session, executor, board, clock, gateway, events, opening_wallet)
         loops.start("console", run_console(view, console))
-        failure = failure or await loops.until(stop, options.seconds)
+        failure = failure or await loops.until(stop, options.seconds, market_end(venue, gateway))
 
         executor.stop_entries()
         closing_books = await settler.settle()
@@ -278,9 +315,12 @@ async def trade(settings: Settings, options: RunOptions) -> int:
         reason = "stopped as asked" if failure is None else f"stopped because a part failed: {failure}"
         alerts.emit(catalog.stopped(epoch=epoch, reason=reason, summary=summary, time_ms=clock.now_ms()))
         await loops.stop()
+        writer.flush()
         await database.writer.commit([])
         await dispatcher.flush(ALERT_FLUSH_S)
         await HeartbeatWriter(board, settings.status_dir).write_once()
+    if has_ended(venue, gateway):
+        typer.echo("the recorded market has come to its end; --fresh plays it again")
     print_summary(summary, console)
     if failure is not None:
         typer.secho(f"a part of the trader failed: {failure}; see {settings.log_dir}/trader.jsonl", err=True)

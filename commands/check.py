@@ -19,10 +19,12 @@ if TYPE_CHECKING:
 
 @kind_errors
 def check(
-    mode: Annotated[Environment | None, typer.Option(help="Check for this mode; default from .env, else sim.")] = None,
+    mode: Annotated[
+        Environment | None, typer.Option(help="Check what this mode needs. (default: MODE, else sim)")
+    ] = None,
     db: DbOption = None,
     env_file: EnvFileOption = Path(".env"),
-    connect: Annotated[bool, typer.Option(help="Also connect to the venue and read the account.")] = True,
+    connect: Annotated[bool, typer.Option(help="Connect to the venue too, and read the account.")] = True,
 ) -> None:
     """Validate .env, every YAML file, the database and the connection; print the effective configuration."""
     from config import check as checks

@@ -20,25 +20,34 @@ if TYPE_CHECKING:
 
 @kind_errors
 def exchange(
-    port: Annotated[int, typer.Option(min=0, max=65_535, help="Port; 0 takes a free one.")] = 8800,
+    port: Annotated[int, typer.Option(min=0, max=65_535, help="Listen on this port; 0 takes a free one.")] = 8800,
     host: Annotated[
-        str, typer.Option(help="Address to listen on; anything but loopback is yours to protect.")
+        str, typer.Option(help="Listen on this address; anything but loopback is yours to protect.")
     ] = "127.0.0.1",
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the market: the same seed plays the same market.")] = 7,
-    speed: Annotated[float, typer.Option(help="Market time per wall time.")] = 1.0,
+    seed: Annotated[int, typer.Option(min=0, help="Play the generated market of this seed.")] = 7,
+    speed: Annotated[float, typer.Option(help="Play the market so many times as fast as the clock.")] = 1.0,
     data: DataOption = None,
     symbols: SymbolsOption = None,
     start: Annotated[
-        str | None, typer.Option(help="First instant of the market, such as 2026-01-05T06:00; default: now.")
+        str | None,
+        typer.Option(
+            help="Begin the market at this UTC time, such as 2026-01-05T06:00. "
+            "(default: now; with --data the earliest possible)"
+        ),
     ] = None,
-    deposit: Annotated[str, typer.Option(help="First deposit, USDT.")] = "10000",
+    deposit: Annotated[str, typer.Option(help="Open the account with so much USDT.")] = "10000",
     journal: Annotated[
-        Path | None, typer.Option(help="File that keeps the account between runs; default: none.")
+        Path | None,
+        typer.Option(help="Keep the account in this file between runs. (default: none, every start begins anew)"),
     ] = None,
     live_url: Annotated[
-        str | None, typer.Option(help="Take the market from this venue (paper): its REST base.")
+        str | None,
+        typer.Option(help="Take the market from the public data of the venue with this REST base. (default: none)"),
     ] = None,
-    live_stream_url: Annotated[str | None, typer.Option(help="The same venue's stream base, ws:// or wss://.")] = None,
+    live_stream_url: Annotated[
+        str | None, typer.Option(help="Stream base of the venue of --live-url, ws:// or wss://. (default: none)")
+    ] = None,
+    faults: Annotated[Path | None, typer.Option(help="Let things go wrong as this fault schedule (JSON) says.")] = None,
     ready_line: Annotated[bool, typer.Option("--ready-line", hidden=True)] = False,
     parent_watch: Annotated[bool, typer.Option("--parent-watch", hidden=True)] = False,
 ) -> None:
@@ -64,6 +73,7 @@ def exchange(
         deposit=_decimal("--deposit", deposit),
         live_url=live_url,
         live_stream_url=live_stream_url,
+        faults=faults,
     )
     raise typer.Exit(run_loop(lambda: _serve(options, ready_line=ready_line, parent_watch=parent_watch)))
 

@@ -17,7 +17,9 @@ ROOT = Path(__file__).resolve().parent.parent
 
 @kind_errors
 def dashboard(
-    port: Annotated[int | None, typer.Option(help="Port; default STREAMLIT_PORT.")] = None,
+    port: Annotated[
+        int | None, typer.Option(help="Serve the page on this port. (default: STREAMLIT_PORT, else 8501)")
+    ] = None,
     db: DbOption = None,
     env_file: EnvFileOption = Path(".env"),
 ) -> None:
@@ -32,9 +34,12 @@ def dashboard(
 
 @kind_errors
 def why(
-    symbol: Annotated[str, typer.Argument(help="Symbol, such as BTCUSDT.")],
+    symbol: Annotated[str, typer.Argument(help="The symbol to explain, such as BTCUSDT.")],
     at: Annotated[
-        str | None, typer.Option(help="Venue time (UTC), such as 2026-01-05T14:03; default: the last one.")
+        str | None,
+        typer.Option(
+            help="Explain the decision at this venue time (UTC), such as 2026-01-05T14:03. (default: the last one)"
+        ),
     ] = None,
     db: DbOption = None,
     env_file: EnvFileOption = Path(".env"),

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
+from urllib.parse import urlsplit
 
 import typer
 
+from commands.common import writable_folder
 from config.settings import Settings
 from core.clock import Clock
 from core.enums import Environment
-from database.aside import journal_path, set_aside
+from core.errors import ConfigurationError
+from database.aside import journal_path, refuse_in_use, set_aside
+from database.engine import parse_url, sqlite_path
 from exchange.binance.settings import VenueSettings, urls_for
 from simulator.child import ChildExchange
 from simulator.identity import other_market
+from simulator.market.recorded import load_directory
 from simulator.options import ExchangeOptions, key_pair
 from utils.tasks import Loops
 
@@ -44,6 +50,32 @@ class Venue:
 
     settings: VenueSettings
     speed: float | None
+    market_end_ms: int | None = None
+    """The venue time at which a recorded market ends; None: not known to end."""
+
+
+def refuse_contradictions(settings: Settings, options: RunOptions, *, data: bool, speed: bool) -> None:
+    """Raise ConfigurationError for options of the command line that this mode could only ignore.
+
+    `data` and `speed` tell whether these were given there.
+    """
+    mode = settings.mode
+    is_ours = mode in (Environment.SIM, Environment.PAPER) and options.exchange_url is None
+    for option, is_given, is_possible, needs in (
+        ("--data", data, mode is Environment.SIM and is_ours, "plays recorded candles on our own exchange: mode sim"),
+        ("--speed", speed, mode is Environment.SIM and is_ours, "belongs to our own exchange: mode sim"),
+        ("--exchange", options.exchange_url is not None, mode is Environment.SIM, "is for mode sim"),
+        ("--fresh", options.fresh, is_ours, "starts our own exchange over: modes sim and paper"),
+    ):
+        if is_given and not is_possible:
+            at = " with --exchange" if options.exchange_url is not None and option != "--exchange" else ""
+            raise ConfigurationError(f"command line: {option} {needs}; it means nothing in mode {mode.value}{at}")
+    if options.exchange_url is not None:
+        parts = urlsplit(options.exchange_url)
+        if parts.scheme not in {"http", "https"} or not parts.hostname or parts.path not in {"", "/"}:
+            raise ConfigurationError(
+                f"command line: --exchange: {options.exchange_url!r} is no address; write http://127.0.0.1:PORT"
+            )
 
 
 async def open_venue(
@@ -67,6 +99,10 @@ async def open_venue(
             environment=settings.mode,
         )
 
+    refuse_in_use(settings.db_url)
+    file = sqlite_path(parse_url(settings.db_url))
+    if file is not None:
+        writable_folder("DB_URL", file.parent)
     if settings.mode in (Environment.TESTNET, Environment.MAINNET):
         assert settings.binance_api_key is not None and settings.binance_api_secret is not None
         keys = (settings.binance_api_key.get_secret_value(), settings.binance_api_secret.get_secret_value())
@@ -77,12 +113,12 @@ async def open_venue(
         address = options.exchange_url.rstrip("/")
         return Venue(at(address, address.replace("http", "ws", 1), *keys), None)
 
-    child_options = exchange_options(settings, options, configured, clock)
+    child_options = await asyncio.to_thread(exchange_options, settings, options, configured, clock)
     child = ChildExchange(child_options)
     info = await child.start()
     stack.push_async_callback(child.stop)
     loops.start("exchange", child.wait_failed())
-    return Venue(at(info.rest_url, info.stream_url, *keys), info.speed)
+    return Venue(at(info.rest_url, info.stream_url, *keys), info.speed, info.market_end_ms)
 
 
 def exchange_options(
@@ -108,6 +144,8 @@ def exchange_options(
     )
     other = None if options.fresh else other_market(wanted)
     if options.fresh or (other is not None and not options.keep_database):
+        if wanted.data_dir is not None:  # nothing is set aside for data that cannot be played
+            load_directory(wanted.data_dir, wanted.symbols if isinstance(wanted.symbols, tuple) else None)
         folder = set_aside(settings.db_url, clock.wall_ms(), journal)
         if folder is not None:
             why = "starting over" if options.fresh else f"the database belongs to another market ({other})"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from typing import Any
 
 from commands.venue import Venue
@@ -22,6 +24,10 @@ from status.latency import LatencyBook
 from status.looplag import LoopLagProbe
 from strategies.feed import CandleFeed
 
+ZERO = Decimal(0)
+MARKET_END_POLL_S = 0.1
+MARKET_END_GRACE_S = 1.0
+
 
 @dataclass(frozen=True, slots=True)
 class Session:
@@ -32,6 +38,18 @@ class Session:
     symbols: tuple[str, ...]
     started_ms: int
     venue_started_ms: int
+
+
+def has_ended(venue: Venue, gateway: BinanceGateway) -> bool:
+    """Tell whether a recorded market has been played to its last instant."""
+    return venue.market_end_ms is not None and gateway.venue_time_ms() >= venue.market_end_ms - 1
+
+
+async def market_end(venue: Venue, gateway: BinanceGateway) -> None:
+    """Return when the recorded market has ended and its last events have had time to arrive; never in any other."""
+    while not has_ended(venue, gateway):  # noqa: ASYNC110 - venue time is a number, not an event
+        await asyncio.sleep(MARKET_END_POLL_S)
+    await asyncio.sleep(MARKET_END_GRACE_S)
 
 
 def summarize(
@@ -75,9 +93,11 @@ def live_view(
     clock: Clock,
     gateway: BinanceGateway,
     events: RecentEvents,
+    opening_wallet: Decimal | None,
 ) -> LiveView:
-    """Return what the terminal shows now."""
+    """Return what the terminal shows now. Counts and net PnL are this run's: what the wallet gained since its start."""
     core = executor.view()
+    gained = ZERO if core.wallet is None or opening_wallet is None else core.wallet - opening_wallet
     lines = [
         PositionLine(
             trade.symbol,
@@ -85,7 +105,7 @@ def live_view(
             trade.direction,
             trade.quantity,
             trade.entry_price,
-            None,
+            trade.mark_price,
             trade.stop_price,
             trade.target_price,
             trade.unrealized_pnl,
@@ -99,10 +119,10 @@ def live_view(
         health="red" if board.wedged() else "green",
         symbols=len(session.symbols),
         equity=core.equity,
-        net_pnl=core.day_net_pnl,
+        net_pnl=gained,
         entries=core.entries_filled,
         closed_trades=core.trades_closed,
-        wins=0,
+        wins=core.trades_won,
         positions=lines,
         events=events.lines(),
         speed=session.venue.speed,

@@ -32,7 +32,7 @@ def set_aside(url: str, now_ms: int, beside: Path) -> Path | None:
         raise ConfigurationError(
             "--fresh sets a SQLite file aside; for a database server name another database in DB_URL instead"
         )
-    _refuse_in_use(path)
+    refuse_in_use(url, setting_aside=True)
     files = [path, *(path.with_name(path.name + end) for end in ("-wal", "-shm")), beside]
     found = [file for file in files if file.exists()]
     if not found:
@@ -44,20 +44,27 @@ def set_aside(url: str, now_ms: int, beside: Path) -> Path | None:
     return folder
 
 
-def _refuse_in_use(path: Path) -> None:
-    if not path.exists():
+def refuse_in_use(url: str, *, setting_aside: bool = False) -> None:
+    """Raise RuntimeFailure while a living trader has this SQLite file, before anything else is started for nothing.
+
+    With `setting_aside` also ConfigurationError for the record of a real venue, which is never moved.
+    """
+    path = sqlite_path(parse_url(url))
+    if path is None or not path.exists():
         return
     try:
         with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
             facts = dict(connection.execute("SELECT key, value FROM meta").fetchall())
             leases = connection.execute("SELECT holder, pid, process_start FROM lease WHERE NOT released").fetchall()
-    except sqlite3.Error:  # damaged or half made: the very thing to start over from
+    except sqlite3.Error:  # damaged or half made: opening it says so, and it is the very thing to start over from
         return
-    if facts.get("environment") in REAL_MONEY:
+    if setting_aside and facts.get("environment") in REAL_MONEY:
         raise ConfigurationError(
             f"{path} is the record of {facts['environment']} trading; --fresh does not touch it: "
             "name another database in DB_URL (or --db)"
         )
     for holder, pid, started in leases:
         if not is_gone(pid, started):
-            raise RuntimeFailure(f"{path} is in use by {holder} (process {pid}); stop that trader first")
+            raise RuntimeFailure(
+                f"{path} is in use by {holder} (process {pid}): stop that one first, or name another database with --db"
+            )

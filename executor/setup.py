@@ -16,6 +16,7 @@ from core.commands import (
     FetchSymbolConfig,
     InDoubt,
     Outcome,
+    RefusalKind,
     Refused,
     SetLeverage,
     SetMarginType,
@@ -99,7 +100,17 @@ async def _read_position_mode(venue: VenuePort) -> PositionMode:
     reply = await venue.execute(FetchPositionMode())
     if isinstance(reply.outcome, Accepted) and isinstance(reply.outcome.payload, PositionMode):
         return reply.outcome.payload
-    raise RuntimeFailure(f"position mode of the account cannot be read ({describe(reply.outcome)}): check key, network")
+    refusal = reply.outcome if isinstance(reply.outcome, Refused) else None
+    if refusal is not None and refusal.kind is RefusalKind.AUTHENTICATION:
+        advice = (
+            "the venue does not accept this key: check BINANCE_API_KEY and BINANCE_API_SECRET (EXCHANGE_API_KEY and "
+        )
+        advice += (
+            "EXCHANGE_API_SECRET for an embedded exchange), the key's futures permission and its allowed addresses"
+        )
+    else:
+        advice = "check the network, then start again"
+    raise RuntimeFailure(f"the account cannot be read ({describe(reply.outcome)}): {advice}")
 
 
 async def _read_symbols(venue: VenuePort) -> dict[str, SymbolConfig]:

@@ -13,7 +13,8 @@ from executor.trade import Trade
 
 @dataclass(frozen=True, slots=True)
 class TradeView:
-    """One trade that is not over. `stop_price` and `target_price` are those of orders that stand, else None."""
+    """One trade that is not over. `stop_price` and `target_price` are those of orders that stand, else None.
+    `mark_price` is what the position is valued at: the mark, or the last price before the first mark."""
 
     intent_id: int
     symbol: str
@@ -24,6 +25,7 @@ class TradeView:
     entry_price: Decimal | None
     stop_price: Decimal | None
     target_price: Decimal | None
+    mark_price: Decimal | None
     unrealized_pnl: Decimal
 
 
@@ -48,6 +50,7 @@ class CoreView:
     blocked: dict[str, str]
     entries_filled: int
     trades_closed: int
+    trades_won: int
     denials: int
     corrections: int
     next_intent: int
@@ -83,6 +86,7 @@ def view_of(desk: Desk, last_reconcile_ms: int | None) -> CoreView:
         blocked={**blocked, **desk.foreign_orders, **desk.foreign_positions},
         entries_filled=desk.entries_filled,
         trades_closed=desk.trades_closed,
+        trades_won=desk.days.won,
         denials=desk.denials,
         corrections=desk.corrections,
         next_intent=desk.next_intent,
@@ -91,6 +95,7 @@ def view_of(desk: Desk, last_reconcile_ms: int | None) -> CoreView:
 
 def _trade_view(desk: Desk, trade: Trade) -> TradeView:
     stop, target = trade.standing(Leg.STOP), trade.standing(Leg.TARGET)
+    price = desk.market.of(trade.symbol).valuation_price
     return TradeView(
         intent_id=trade.intent_id,
         symbol=trade.symbol,
@@ -101,5 +106,6 @@ def _trade_view(desk: Desk, trade: Trade) -> TradeView:
         entry_price=trade.entry_price,
         stop_price=None if stop is None else stop.stop_price,
         target_price=None if target is None else target.stop_price,
-        unrealized_pnl=trade.unrealized_pnl(desk.market.of(trade.symbol).valuation_price),
+        mark_price=price,
+        unrealized_pnl=trade.unrealized_pnl(price),
     )

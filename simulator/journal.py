@@ -61,8 +61,13 @@ class Journal:
 
     def acquire(self, wait_s: float = LOCK_WAIT_S) -> None:
         """Lock the journal; raises RuntimeFailure if another exchange keeps it for `wait_s` seconds."""
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        self._lock = os.open(f"{self._path}.lock", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._lock = os.open(f"{self._path}.lock", os.O_RDWR | os.O_CREAT, 0o600)
+        except OSError as error:
+            raise RuntimeFailure(
+                f"journal {self._path} cannot be opened ({error.strerror}): allow it, or name another place"
+            ) from None
         if not HAS_LOCKS:
             return
         deadline = time.monotonic() + wait_s

@@ -264,14 +264,15 @@ def _to_json(event: Any, **_: Any) -> str:
 
 
 def _short_line(_: WrappedLogger, __: str, event: EventDict) -> ProcessorReturnValue:
-    """Render `14:03:22 INFO    executor: entry filled symbol=BTCUSDT`, an exception below it."""
+    """Render `14:03:22 INFO    executor: entry filled symbol=BTCUSDT`; of exceptions the last line."""
     clock = str(event.pop("time", ""))[11:19]
     level = str(event.pop("level", "info")).upper()
     room = str(event.pop("logger", "") or "root").partition(".")[0]
     text = str(event.pop("event", ""))
     exception = event.pop("exception", None)
-    fields = "".join(f" {name}={value}" for name, value in event.items() if not name.startswith("_"))
-    return f"{clock} {level:<9}{room}: {text}{fields}" + (f"\n{exception}" if exception else "")
+    fields = "".join(f" {name}={value}" for name, value in event.items() if not name.startswith("_") and value != "")
+    ending = f" ({str(exception).rstrip().splitlines()[-1]}; traceback in the log file)" if exception else ""
+    return f"{clock} {level:<9}{room}: {text}{fields}{ending}".replace("\n", "; ")
 
 
 def _log_uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
+from utils.errors import TraderError
 from utils.logging import get_logger
 
 log = get_logger(__name__)
@@ -67,7 +68,8 @@ class Loops:
         error = None if task.cancelled() else task.exception()
         if error is None:
             return
-        log.error("loop failed", loop=task.get_name(), exc_info=error)
+        is_understood = isinstance(error, TraderError)  # it says itself what is wrong: a traceback would only hide it
+        log.error("loop failed", loop=task.get_name(), reason=str(error), exc_info=None if is_understood else error)
         if not self._future().done():
             self._future().set_result(error)
 

@@ -72,6 +72,7 @@ class BinanceGateway:
         self._on_event = on_event
         self._wait = wait
         self._time = GatewayTime(clock)
+        self._address = settings.rest_url
         self._requester = Requester(settings, self._time, clock, wait)
         self._cache = InstrumentCache()
         self._jumps = JumpWatch(clock)
@@ -285,15 +286,18 @@ class BinanceGateway:
 
     async def _time_sample(self) -> TimeSample:
         answer = await self._requester.send(SERVER_TIME)
+        where = self._address
         if isinstance(answer, Refused):
-            raise RuntimeFailure(f"the venue's time cannot be read: {answer.message}")
+            raise RuntimeFailure(f"{where}: the venue's time cannot be read: {answer.message}")
         if answer.error is not None:
             problem = _problem(self._requester.failure(SERVER_TIME, answer.error))
-            raise RuntimeFailure(f"the venue's time cannot be read: {problem}; check the network and the address")
+            raise RuntimeFailure(
+                f"{where}: the venue's time cannot be read: {problem}; check the network and the address"
+            )
         try:
             server_ms = integer(as_row(decode_json(answer.body)), "serverTime")
         except WireError as error:
-            raise RuntimeFailure(f"the venue's time cannot be read: {error}") from None
+            raise RuntimeFailure(f"{where}: the venue's time cannot be read: {error}") from None
         round_trip_ms = (answer.received_ns - answer.sent_ns) // 1_000_000
         return TimeSample(answer.sent_ms, answer.sent_ms + round_trip_ms, server_ms)
 
