@@ -34,7 +34,7 @@ def press(desk: Desk, trade: Trade) -> None:
     newest = trade.newest(Leg.CLOSE)
     if newest is not None and not newest.has_ended and not _may_repeat(desk, trade, newest):
         return
-    if desk.now_ms < trade.timers.close_retry_at_ms or _is_flat_at_venue(desk, trade):
+    if desk.now_ms < _due_ms(desk, trade, newest) or _is_flat_at_venue(desk, trade):
         return
     approved = _close_order(desk, trade, newest)
     if approved is None:
@@ -50,6 +50,13 @@ def press(desk: Desk, trade: Trade) -> None:
         _alert_stuck(desk, trade, newest)
 
 
+def _due_ms(desk: Desk, trade: Trade, newest: TrackedOrder | None) -> int:
+    """Return when the next close may go (our clock): soon after one that filled in part, with growing pauses else."""
+    if newest is not None and newest.has_ended and newest.executed > 0:
+        return newest.sent_ms + desk.policy.close_progress_ms
+    return trade.timers.close_retry_at_ms
+
+
 def _close_order(desk: Desk, trade: Trade, newest: TrackedOrder | None) -> Approved | None:
     instrument = desk.instrument_for_exit(trade.symbol)
     if instrument is None:
@@ -58,7 +65,7 @@ def _close_order(desk: Desk, trade: Trade, newest: TrackedOrder | None) -> Appro
     fact = desk.positions.get(trade.symbol, trade.position_side)
     if fact is not None and fact.as_of_ms > trade.last_change_ms and fact.quantity * trade.direction.sign > 0:
         quantity = min(quantity, abs(fact.quantity))
-    client_id = trade.next_id(Leg.CLOSE)
+    client_id = trade.next_id(Leg.CLOSE, desk.epoch)
     mark = desk.market.of(trade.symbol).valuation_price
     if newest is not None and newest.refusal_code == PRICE_OUT_OF_BAND and mark is not None:
         return band_close(instrument, trade.direction, trade.position_side, quantity, mark, client_id)

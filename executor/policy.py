@@ -38,6 +38,8 @@ class ExecutionPolicy:
     held_fill_ms: int = 3_000
     """A fill of an unknown order waits so long for the order that owns it."""
 
+    close_progress_ms: int = 250
+    """A close that filled in part (thin book) is followed by the next one after this time."""
     close_retry_ms: int = 1_000
     close_retry_ms_max: int = 5_000
     close_tries_alert: int = 5

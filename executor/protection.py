@@ -122,7 +122,9 @@ def _stop_price(instrument: Instrument, trade: Trade) -> Decimal:
 
 
 def _send_leg(desk: Desk, trade: Trade, leg: Leg, price: Decimal) -> None:
-    approved = protective_order(trade.symbol, trade.direction, trade.position_side, leg, price, trade.next_id(leg))
+    approved = protective_order(
+        trade.symbol, trade.direction, trade.position_side, leg, price, trade.next_id(leg, desk.epoch)
+    )
     order = track_request(approved.order, trade.strategy, desk.venue_ms, desk.now_ms)
     desk.book.add_order(trade, order)
     desk.touch(trade, durable=True)

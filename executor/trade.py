@@ -123,10 +123,13 @@ class Trade:
         alive = (order for order in self.legs(leg) if not order.has_ended)
         return max(alive, key=lambda order: order.attempt, default=None)
 
-    def next_id(self, leg: Leg) -> str:
-        """Return a client order id that this leg has never used."""
+    def next_id(self, leg: Leg, epoch: int) -> str:
+        """Return a client order id that this leg has never used.
+
+        `epoch` is that of this process: an earlier one may have sent attempts of which it could not write.
+        """
         attempts = [order.attempt for order in self.legs(leg)]
-        return str(ClientOrderId(self.epoch, self.intent_id, leg, max(attempts, default=-1) + 1))
+        return str(ClientOrderId(epoch, self.intent_id, leg, max(attempts, default=-1) + 1))
 
     # --- quantities ---------------------------------------------------------------------------------------------
 
