@@ -59,6 +59,7 @@ class Lane:
         self.candles = candles
         self.symbol = candles.symbol
         self.index = 0
+        self.token = 0
         self.trade: OpenTrade | None = None
         self.signal: Signal | None = None
         self.awaits_entry = False

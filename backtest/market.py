@@ -6,8 +6,10 @@ never rounded in our favour. The mark price is the last price.
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
+from operator import attrgetter
 
 from core.instrument import Rounding
 from simulator.engine.port import Levels
@@ -38,8 +40,6 @@ class CandleMarket:
         self._prices: dict[str, Decimal] = {}
         self._pending: MarketTrade | None = None
         self._funding = funding or {}
-        self._paid = dict.fromkeys(self._funding, 0)
-        self._mark: tuple[str, Decimal] | None = None
 
     def set_price(self, symbol: str, price: Decimal, time_ms: int) -> None:
         """Let `symbol` trade at `price` in the next `advance`."""
@@ -77,11 +77,25 @@ class CandleMarket:
         return ((bid, _ANY_QUANTITY),), ((ask, _ANY_QUANTITY),)
 
     def funding_rate(self, symbol: str) -> Decimal:
-        """Return the rate of the payment that is due now."""
-        points = self._funding.get(symbol, ())
-        return next((point.rate for point in points if point.time_ms == self.now_ms), Decimal(0))
+        """Return the rate of the payment that is due now, 0 when none is."""
+        point = self._payment(symbol, self.now_ms)
+        return Decimal(0) if point is None else point.rate
+
+    def funding_mark(self, symbol: str, time_ms: int) -> Decimal | None:
+        """Return the recorded mark price of a payment; None where none was recorded."""
+        point = self._payment(symbol, time_ms)
+        return point.mark_price if point is not None and point.mark_price else None
 
     def next_funding_ms(self, symbol: str) -> int:
         """Return the time of the next payment; far away when none is known."""
         points = self._funding.get(symbol, ())
-        return next((point.time_ms for point in points if point.time_ms > self.now_ms), NEVER_MS)
+        at = bisect_right(points, self.now_ms, key=_time)
+        return points[at].time_ms if at < len(points) else NEVER_MS
+
+    def _payment(self, symbol: str, time_ms: int) -> FundingPoint | None:
+        points = self._funding.get(symbol, ())
+        at = bisect_left(points, time_ms, key=_time)
+        return points[at] if at < len(points) and points[at].time_ms == time_ms else None
+
+
+_time = attrgetter("time_ms")

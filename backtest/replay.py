@@ -23,7 +23,7 @@ from backtest.signals import Decisions
 from backtest.trades import BacktestTrade
 from backtest.venue import ReplayVenue
 from core.candle import DAY_MS
-from core.enums import Direction, PositionMode
+from core.enums import Direction, MarginType, PositionMode
 from core.errors import ConfigurationError, RuntimeFailure
 from core.limits import TradingConfig
 from core.orders import FillReport
@@ -51,6 +51,7 @@ class ReplayResult:
 
     `signals` were seen by the executor, `skipped` stood while their symbol already held a position. `denials` counts
     the executor's refusals by code. `ambiguous_exits` counts trades whose exit candle touched stop and target.
+    `end_ms` is the end of the last candle that was played.
     """
 
     trades: tuple[BacktestTrade, ...]
@@ -60,7 +61,7 @@ class ReplayResult:
     skipped: int
     denials: Mapping[str, int]
     alerts: tuple[AlertRecord, ...]
-    candle_count: int
+    end_ms: int
 
     @property
     def ambiguous_exits(self) -> int:
@@ -77,7 +78,7 @@ class _Tally:
 
 
 class Replay:
-    """One run. `progress(done, total)` is called once a day of market time."""
+    """One run. `should_stop` is asked once a day of market time: True ends the run there, with what is finished."""
 
     def __init__(
         self,
@@ -86,7 +87,7 @@ class Replay:
         settings: ReplaySettings,
         *,
         funding: Mapping[str, tuple[FundingPoint, ...]] | None = None,
-        progress: Callable[[int, int], None] | None = None,
+        should_stop: Callable[[], bool] = lambda: False,
     ) -> None:
         if config.position_mode is not PositionMode.ONEWAY:
             raise ConfigurationError("POSITION_MODE: HEDGE cannot be replayed on candles; set POSITION_MODE=ONEWAY")
@@ -95,7 +96,7 @@ class Replay:
             raise ConfigurationError("nothing to replay: no candles in this span; widen --from and --to")
         self._settings = settings
         self._tally = _Tally()
-        self._progress = progress
+        self._should_stop = should_stop
         self._start_ms = min(int(one.open_time[0]) for one in candles.values() if len(one))
         self._end_ms = max(int(one.open_time[-1]) for one in candles.values() if len(one)) + MINUTE_MS
         specs = {symbol: one.spec for symbol, one in candles.items()}
@@ -113,8 +114,11 @@ class Replay:
         self._lanes = [
             Lane(rank, one, [d for d in decisions if d.candles is one]) for rank, one in enumerate(candles.values())
         ]
+        self._is_crossed = len(self._lanes) > 1 and any(
+            limits.margin_type is MarginType.CROSSED for limits in config.symbols.values()
+        )
         self._by_symbol = {lane.symbol: lane for lane in self._lanes}
-        self._queue: list[tuple[int, int, int]] = []
+        self._queue: list[tuple[int, int, int, int]] = []
         self._funding_times = _times(funding or {}, self._start_ms, self._end_ms)
 
     def run(self) -> ReplayResult:
@@ -125,11 +129,13 @@ class Replay:
         queue = self._queue
         for lane in self._lanes:
             self._schedule_signal(lane)
-        heapq.heappush(queue, (self._start_ms - self._start_ms % DAY_MS + DAY_MS, Step.DAY, -1))
+        heapq.heappush(queue, (self._start_ms - self._start_ms % DAY_MS + DAY_MS, Step.DAY, -1, 0))
         for time_ms in self._funding_times:
-            heapq.heappush(queue, (time_ms, Step.OPEN, -1))
+            heapq.heappush(queue, (time_ms, Step.OPEN, -1, 0))
         while queue and queue[0][0] < self._end_ms:
-            time_ms, step, rank = heapq.heappop(queue)
+            time_ms, step, rank, token = heapq.heappop(queue)
+            if rank >= 0 and token != self._lanes[rank].token:
+                continue  # the lane waits for something else by now
             if step == Step.DAY:
                 self._day(time_ms)
             elif rank < 0:
@@ -148,17 +154,23 @@ class Replay:
         """A UTC day begins: daily limits count from the equity of now."""
         self._value_positions(time_ms, except_for=None)
         self._venue.tick(time_ms)
-        heapq.heappush(self._queue, (time_ms + DAY_MS, Step.DAY, -1))
-        if self._progress is not None:
-            self._progress(time_ms - self._start_ms, self._end_ms - self._start_ms)
+        heapq.heappush(self._queue, (time_ms + DAY_MS, Step.DAY, -1, 0))
+        if self._should_stop():
+            self._end_ms = time_ms
 
     def _fund(self, time_ms: int) -> None:
-        """Funding is due: positions are valued at the open of its minute."""
-        for lane in self._lanes:
+        """Funding is due, on the recorded mark price or the open of its minute; bands to liquidation move with it."""
+        held = [lane for lane in self._lanes if lane.trade is not None]
+        for lane in held:
             at = lane.index_at(time_ms)
-            if lane.trade is not None and at < len(lane.candles):
-                self._market.value(lane.symbol, lane.candles.price(int(lane.candles.open[at])))
+            price = self._market.funding_mark(lane.symbol, time_ms)
+            if price is None and at < len(lane.candles):
+                price = lane.candles.price(int(lane.candles.open[at]))
+            if price is not None:
+                self._market.value(lane.symbol, price)
         self._venue.advance(time_ms)
+        for lane in held:
+            self._watch_again(lane, time_ms)
 
     def _open(self, lane: Lane, time_ms: int) -> None:
         """The first price of a candle: levels that it lies beyond, then the entry that waits for it, then timers."""
@@ -172,12 +184,13 @@ class Replay:
         elif lane.trade is not None:
             self._venue.tell_price(lane.symbol, price, time_ms)
             self._venue.tick(time_ms)
+        self._follow_pool(lane, time_ms)
         if lane.trade is None:
             self._schedule_signal(lane)
         else:
             self._read_levels(lane)
             if lane.reaches(lane.index):
-                heapq.heappush(self._queue, (time_ms + _INSIDE_MS, Step.INSIDE, lane.rank))
+                self._expect(lane, time_ms + _INSIDE_MS, Step.INSIDE)
             else:
                 self._watch(lane, lane.index + 1)
 
@@ -198,6 +211,7 @@ class Replay:
         if lane.trade is not None:
             trade.ambiguous = False
             self._stress(lane, time_ms)
+        self._follow_pool(lane, time_ms)
         if lane.trade is None:
             self._schedule_signal(lane)
         else:
@@ -229,14 +243,31 @@ class Replay:
         if self._venue.signal(signal) and index + 1 < len(lane.candles):
             lane.signal, lane.awaits_entry = signal, True
             lane.index = index + 1
-            heapq.heappush(self._queue, (int(lane.candles.open_time[lane.index]), Step.OPEN, lane.rank))
+            self._expect(lane, int(lane.candles.open_time[lane.index]), Step.OPEN)
             while lane.next_index == index:  # of several strategies that signal at one close the first one enters
                 lane.take_signal()
                 self._tally.skipped += 1
         elif index + 1 < len(lane.candles):
             self._schedule_signal(lane)
 
+    def _follow_pool(self, changed: Lane, time_ms: int) -> None:
+        """A fill moves the bands of all positions that share the cross wallet."""
+        if self._is_crossed:
+            for lane in self._lanes:
+                if lane is not changed:
+                    self._watch_again(lane, time_ms)
+
+    def _watch_again(self, lane: Lane, time_ms: int) -> None:
+        if lane.trade is not None and not lane.awaits_entry:
+            self._read_levels(lane)
+            self._watch(lane, lane.newest_closed(time_ms) + 1)
+
     # --- what comes next ----------------------------------------------------------------------------------------
+
+    def _expect(self, lane: Lane, time_ms: int, step: Step) -> None:
+        """Come back to the lane then, and not when it was expected before."""
+        lane.token += 1
+        heapq.heappush(self._queue, (time_ms, step, lane.rank, lane.token))
 
     def _schedule_signal(self, lane: Lane) -> None:
         """Wait for the next signal at or after the present candle's close; those that stood meanwhile are skipped."""
@@ -244,7 +275,7 @@ class Replay:
         index = lane.next_index
         if index is not None:
             close_ms = int(lane.candles.open_time[index]) + MINUTE_MS - 1
-            heapq.heappush(self._queue, (close_ms, Step.CLOSE, lane.rank))
+            self._expect(lane, close_ms, Step.CLOSE)
 
     def _watch(self, lane: Lane, start: int) -> None:
         """Wait for the first candle from `start` on that touches a level, or for the end of the holding time."""
@@ -267,8 +298,10 @@ class Replay:
         open_ms = int(candles.open_time[found])
         # An open between the levels changes nothing: the touch inside the candle is all that happens.
         is_inside = not is_timed and lane.falling < candles.open[found] < lane.rising
-        step = (open_ms + _INSIDE_MS, Step.INSIDE) if is_inside else (open_ms, Step.OPEN)
-        heapq.heappush(self._queue, (*step, lane.rank))
+        if is_inside:
+            self._expect(lane, open_ms + _INSIDE_MS, Step.INSIDE)
+        else:
+            self._expect(lane, open_ms, Step.OPEN)
 
     def _read_levels(self, lane: Lane) -> None:
         trade = lane.trade
@@ -320,7 +353,7 @@ class Replay:
             skipped=tally.skipped,
             denials=dict(tally.denials),
             alerts=tuple(tally.alerts),
-            candle_count=sum(len(lane.candles) for lane in self._lanes),
+            end_ms=self._end_ms,
         )
 
 

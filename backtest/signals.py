@@ -79,7 +79,7 @@ def decide(
     counts, and where that is anchored to the UTC day, the first day that the candles hold from its start.
     """
     strategy = active.make()
-    columns, last_minute = _own_interval(candles, active.params.interval)
+    columns, last_minute = own_interval(candles, active.params.interval)
     history = strategy.history(strategy.indicators())
     needed = history.candles if warmup is None else warmup + 1
     usable = np.ones(len(columns), dtype=bool)
@@ -112,7 +112,7 @@ def decide(
     )  # fmt: skip
 
 
-def _own_interval(candles: ReplayCandles, interval: str) -> tuple[CandleColumns, IntArray]:
+def own_interval(candles: ReplayCandles, interval: str) -> tuple[CandleColumns, IntArray]:
     """Return the candles of `interval` and the minute whose close ends each: after a hole at its end, the next one."""
     minutes = candles.columns
     if interval == "1m":

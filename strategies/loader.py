@@ -95,6 +95,16 @@ class StrategyBook:
                 active.append(ActiveStrategy(name, symbol, folder.strategy_class, params))
         return tuple(active)
 
+    def names(self) -> tuple[str, ...]:
+        """Return every strategy there is, whether it runs or not."""
+        return tuple(self._folders)
+
+    def named(self, strategy: str, symbol: str) -> ActiveStrategy:
+        """Return a strategy with its parameters on a symbol, whether it runs there or not."""
+        folder = self._folders[strategy]
+        params = folder.params.get(symbol, folder.params[DEFAULT])
+        return ActiveStrategy(strategy, symbol, folder.strategy_class, params)
+
     def intervals(self, symbol: str) -> tuple[str, ...]:
         """Return the candle intervals that a symbol needs, 1m first. Fixed from the start on."""
         return ("1m", *sorted(self._fed[symbol] - {"1m"}))

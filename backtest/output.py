@@ -1,0 +1,75 @@
+"""Files of a replay: trades.csv, equity.parquet, metrics.json."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from backtest.equity import EquityCurve
+from backtest.metrics import Metrics
+from backtest.trades import BacktestTrade
+from core.errors import ConfigurationError
+from utils.atomic import write_atomic
+from utils.timefmt import iso
+
+COLUMNS = (
+    "symbol", "strategy", "side", "signal_time", "entry_time", "entry_price", "exit_time", "exit_price", "quantity",
+    "fee", "funding", "pnl", "r_multiple", "exit_reason", "ambiguous",
+)  # fmt: skip
+
+
+def prepare_folder(folder: Path) -> None:
+    """Make the folder and make sure that it can be written; raises ConfigurationError in one line."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / ".write-probe"
+        probe.write_text("", encoding="utf-8")
+        probe.unlink()
+    except OSError as error:
+        raise ConfigurationError(f"{folder}: cannot be written ({error.strerror}); choose another --out") from None
+
+
+def write_trades(path: Path, trades: Sequence[BacktestTrade]) -> None:
+    """Write one row a trade: exact decimals, UTC times; the exit columns of an open trade are empty."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(COLUMNS)
+        writer.writerows(_row(trade) for trade in trades)
+
+
+def _row(trade: BacktestTrade) -> tuple[object, ...]:
+    return (
+        trade.symbol,
+        trade.strategy,
+        trade.direction.value,
+        iso(trade.signal_time_ms),
+        iso(trade.entry_time_ms),
+        f"{trade.entry_price:f}",
+        "" if trade.exit_time_ms is None else iso(trade.exit_time_ms),
+        "" if trade.exit_price is None else f"{trade.exit_price:f}",
+        f"{trade.quantity:f}",
+        f"{trade.fee:f}",
+        f"{trade.funding:f}",
+        f"{trade.pnl:f}",
+        f"{trade.r_multiple:.6f}",
+        trade.exit_reason,
+        str(trade.ambiguous).lower(),
+    )
+
+
+def write_equity(path: Path, curve: EquityCurve) -> None:
+    """Write the equity of every minute as parquet: time_ms, equity, exposure."""
+    try:
+        import pyarrow as pa  # type: ignore[import-untyped]  # noqa: PLC0415 - optional package
+        from pyarrow import parquet  # noqa: PLC0415
+    except ImportError as error:
+        raise ConfigurationError(f"{path.name}: parquet files need pyarrow; install the project's ui group") from error
+    table = pa.table({"time_ms": curve.time_ms, "equity": curve.equity, "exposure": curve.exposure})
+    parquet.write_table(table, path)
+
+
+def write_metrics(path: Path, metrics: Metrics, run: Mapping[str, object]) -> None:
+    """Write the numbers, and what the run was made with under `run`."""
+    write_atomic(path, json.dumps({**metrics.as_dict(), "run": dict(run)}, indent=2) + "\n")

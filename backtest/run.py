@@ -1,0 +1,84 @@
+"""One backtest from loaded candles to its result: decide, replay, measure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from backtest.candles import ReplayCandles
+from backtest.equity import EquityCurve, equity_curve
+from backtest.metrics import Metrics, measure
+from backtest.replay import Replay, ReplayResult
+from backtest.settings import ReplaySettings, adapt_spec
+from backtest.signals import Decisions, decide
+from core.limits import TradingConfig
+from simulator.market.model import FundingPoint
+from strategies.loader import ActiveStrategy
+
+
+@dataclass(frozen=True, slots=True)
+class Backtest:
+    """A finished backtest."""
+
+    candles: tuple[ReplayCandles, ...]
+    decisions: tuple[Decisions, ...]
+    result: ReplayResult
+    curve: EquityCurve
+    metrics: Metrics
+
+
+def prepare_candles(candles: Sequence[ReplayCandles], settings: ReplaySettings) -> tuple[ReplayCandles, ...]:
+    """Return the candles with their contracts as the settings want them."""
+    return tuple(replace(one, spec=adapt_spec(one.spec, settings)) for one in candles)
+
+
+def replay(
+    candles: Sequence[ReplayCandles],
+    strategies: Sequence[ActiveStrategy],
+    config: TradingConfig,
+    settings: ReplaySettings,
+    *,
+    warmup: int | None = None,
+    start_ms: int | None = None,
+    funding: Mapping[str, tuple[FundingPoint, ...]] | None = None,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> tuple[tuple[Decisions, ...], ReplayResult]:
+    """Decide and trade: everything but the numbers about it. Signals count from `start_ms` on."""
+    prepared = prepare_candles(candles, settings)
+    by_symbol = {one.symbol: one for one in prepared}
+    decisions = tuple(
+        decide(active, by_symbol[active.symbol], warmup=warmup, start_ms=start_ms) for active in strategies
+    )
+    return decisions, Replay(decisions, config, settings, funding=funding, should_stop=should_stop).run()
+
+
+def run(
+    candles: Sequence[ReplayCandles],
+    strategies: Sequence[ActiveStrategy],
+    config: TradingConfig,
+    settings: ReplaySettings,
+    *,
+    warmup: int | None = None,
+    start_ms: int | None = None,
+    funding: Mapping[str, tuple[FundingPoint, ...]] | None = None,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> Backtest:
+    """Run a backtest and measure it. The arguments are those of `replay`."""
+    decisions, result = replay(
+        candles,
+        strategies,
+        config,
+        settings,
+        warmup=warmup,
+        start_ms=start_ms,
+        funding=funding,
+        should_stop=should_stop,
+    )
+    used = tuple({one.candles.symbol: one.candles for one in decisions}.values())
+    first = max(min(int(one.open_time[0]) for one in used), start_ms or 0)
+    curve = equity_curve(result.trades, used, float(settings.deposit), first, result.end_ms)
+    played = (np.searchsorted(one.open_time, (first, result.end_ms)) for one in used)
+    count = sum(int(end - start) for start, end in played)
+    return Backtest(used, decisions, result, curve, measure(result, curve, count))

@@ -1,0 +1,247 @@
+"""`main.py backtest`: replay recorded candles through the live code, print the result, write files and a report."""
+
+from __future__ import annotations
+
+import hashlib
+import signal
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from commands.common import EnvFileOption, kind_errors
+from core.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from backtest.load import Loaded
+    from backtest.run import Backtest
+    from backtest.settings import ReplaySettings
+    from core.limits import TradingConfig
+    from strategies.loader import ActiveStrategy
+
+DAY_MS = 86_400_000
+
+
+@dataclass(frozen=True, slots=True)
+class Costs:
+    """The numbers of the command line that replace what contract and YAML say; None keeps theirs."""
+
+    fee: str | None
+    slippage_bps: str
+    tick_size: str | None
+    step_size: str | None
+    quantity: str | None
+    deposit: str | None
+
+
+@kind_errors
+def backtest(
+    strategy: Annotated[str, typer.Argument(help="Strategy, such as vwap_reversion; several with commas.")],
+    data: Annotated[Path, typer.Option("--data", help="Folder of recorded 1m candles (archive files).")],
+    symbols: Annotated[str | None, typer.Option(help="Symbols, such as BTCUSDT,ETHUSDT; default: all there.")] = None,
+    start: Annotated[str | None, typer.Option("--from", help="First signal (UTC), such as 2026-01-31.")] = None,
+    end: Annotated[str | None, typer.Option("--to", help="End of the candles (UTC, exclusive).")] = None,
+    fee: Annotated[str | None, typer.Option(help="Fee of every fill as a fraction, such as 0.0005.")] = None,
+    slippage_bps: Annotated[str, typer.Option(help="What every fill loses to its price, in basis points.")] = "0",
+    tick_size: Annotated[str | None, typer.Option(help="Price grid instead of the contract's.")] = None,
+    step_size: Annotated[str | None, typer.Option(help="Quantity grid instead of the contract's.")] = None,
+    quantity: Annotated[str | None, typer.Option(help="Enter this many units instead of sizing by risk.")] = None,
+    deposit: Annotated[
+        str | None, typer.Option(help="Money at the start; default SIM_DEPOSIT, or 1000000 with --no-risk.")
+    ] = None,
+    warmup: Annotated[
+        int | None, typer.Option(min=0, help="Candles before the first signal; default: what the strategy needs.")
+    ] = None,
+    no_risk: Annotated[bool, typer.Option("--no-risk", help="No limits, no margin: every signal enters.")] = False,
+    settings_: Annotated[
+        list[str] | None, typer.Option("--set", help="Strategy parameter, key=value; may be repeated.")
+    ] = None,
+    both_hit_rule: Annotated[
+        Literal["SL_FIRST", "TP_FIRST"], typer.Option(help="When one candle touches stop and target.")
+    ] = "SL_FIRST",
+    allow_gaps: Annotated[
+        bool, typer.Option("--allow-gaps", help="Replay over gaps; leave out impossible candles.")
+    ] = False,
+    check: Annotated[
+        Literal["lookahead", "warmup"] | None,
+        typer.Option(help="Do not trade; check that no signal sees the future, or depends on where data begin."),
+    ] = None,
+    out: Annotated[Path, typer.Option("--out", help="Folder of the results.")] = Path("backtests"),
+    report: Annotated[bool, typer.Option(help="Write report.html and equity.parquet too.")] = True,
+    env_file: EnvFileOption = Path(".env"),
+) -> None:
+    """Replay recorded candles through the very code that trades live, and tell what came of it."""
+    from backtest.load import load
+    from backtest.output import prepare_folder
+    from backtest.parameters import active_strategies
+    from config.load import load_settings
+    from config.symbols import load_trading_config
+
+    settings = load_settings(env_file, {})
+    costs = Costs(fee, slippage_bps, tick_size, step_size, quantity, deposit)
+    replay_settings = _replay_settings(costs, no_risk, both_hit_rule, settings.sim_deposit)
+    start_ms, end_ms = _time("--from", start), _time("--to", end)
+    wanted = (
+        None
+        if symbols is None
+        else list(dict.fromkeys(one.strip().upper() for one in symbols.split(",") if one.strip()))
+    )
+    if check is None:
+        prepare_folder(out)
+    # What comes before the first signal is read too, as far as a strategy can need it: indicators start warm.
+    loaded = load(
+        data, wanted, start_ms=None if start_ms is None else start_ms - 2 * DAY_MS, end_ms=end_ms, allow_gaps=allow_gaps
+    )
+    chosen = [one.symbol for one in loaded.candles]
+    config = load_trading_config(settings.config_dir / "symbols.yaml", settings, chosen)
+    names = [name.strip() for name in strategy.split(",") if name.strip()]
+    active = active_strategies(settings.strategies_dir, names, chosen, settings_ or ())
+    for note in loaded.notes:
+        typer.secho(note, err=True)
+    if check is not None:
+        raise typer.Exit(_check(check, active, loaded))
+    done = _run(loaded, active, config, replay_settings, warmup, start_ms, data)
+    parameters = {one.symbol: {one.name: one.params.model_dump(mode="json")} for one in active}
+    _write(
+        out, done, report, loaded, {"strategies": names, "parameters": parameters, "settings": _shown(replay_settings)}
+    )
+    _print(done, out, names)
+
+
+def _replay_settings(costs: Costs, no_risk: bool, both_hit_rule: str, deposit: Decimal) -> ReplaySettings:
+    from backtest.settings import DEPOSIT_WITHOUT_RISK, BothHitRule, ReplaySettings
+
+    own = _number("--deposit", costs.deposit, above_zero=True)
+    return ReplaySettings(
+        deposit=own or (DEPOSIT_WITHOUT_RISK if no_risk else deposit),
+        fee_rate=_number("--fee", costs.fee, below=Decimal(1)),
+        slippage_bps=_number("--slippage-bps", costs.slippage_bps, below=Decimal(10_000)) or Decimal(0),
+        tick_size=_number("--tick-size", costs.tick_size, above_zero=True),
+        step_size=_number("--step-size", costs.step_size, above_zero=True),
+        quantity=_number("--quantity", costs.quantity, above_zero=True),
+        has_risk=not no_risk,
+        both_hit_rule=BothHitRule(both_hit_rule),
+    )
+
+
+def _number(option: str, text: str | None, *, above_zero: bool = False, below: Decimal | None = None) -> Decimal | None:
+    """Return an exact number of the command line; raises ConfigurationError."""
+    if text is None:
+        return None
+    try:
+        value = Decimal(text)
+    except ArithmeticError:
+        raise ConfigurationError(f"command line: {option} {text!r}: not a number") from None
+    least = "above 0" if above_zero else "0 or more"
+    if not value.is_finite() or value < 0 or (above_zero and value == 0) or (below is not None and value >= below):
+        bound = "" if below is None else f" and below {below}"
+        raise ConfigurationError(f"command line: {option} {text}: must be {least}{bound}")
+    return value
+
+
+def _time(option: str, text: str | None) -> int | None:
+    from utils.timefmt import parse_time
+
+    try:
+        return None if text is None else parse_time(text)
+    except ValueError as error:
+        raise ConfigurationError(f"command line: {option}: {error}") from None
+
+
+def _run(
+    loaded: Loaded,
+    active: Sequence[ActiveStrategy],
+    config: TradingConfig,
+    settings: ReplaySettings,
+    warmup: int | None,
+    start_ms: int | None,
+    data: Path,
+) -> Backtest:
+    from backtest.funding import load_funding
+    from backtest.run import run
+
+    asked: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda *_: asked.append(1))
+    try:
+        return run(
+            loaded.candles,
+            active,
+            config,
+            settings,
+            warmup=warmup,
+            start_ms=start_ms,
+            funding=load_funding(data, [one.symbol for one in loaded.candles]),
+            should_stop=lambda: bool(asked),
+        )
+    finally:
+        signal.signal(signal.SIGINT, before)
+        if asked:
+            typer.secho("stopped as asked; what follows is the part that was finished", err=True)
+
+
+def _check(name: str, active: Sequence[ActiveStrategy], loaded: Loaded) -> int:
+    from backtest.check import check_lookahead, check_warmup
+
+    by_symbol = {one.symbol: one for one in loaded.candles}
+    checker = check_lookahead if name == "lookahead" else check_warmup
+    results = [checker(one, by_symbol[one.symbol]) for one in active]
+    for result in results:
+        verdict = "passed" if result.passed else f"{len(result.faults)} decisions differ"
+        typer.echo(f"{result.name} {result.strategy} {result.symbol}: {verdict} ({result.cuts} candles compared)")
+        for fault in result.faults[:5]:
+            typer.echo(f"  {fault}")
+    return 0 if all(result.passed for result in results) else 1
+
+
+def _write(out: Path, done: Backtest, report: bool, loaded: Loaded, run: dict[str, object]) -> None:
+    from backtest.output import write_equity, write_metrics, write_trades
+    from backtest.report import write_report
+
+    write_trades(out / "trades.csv", done.result.trades)
+    digest = hashlib.sha256()
+    for path in loaded.files:
+        digest.update(path.name.encode())
+        digest.update(path.read_bytes())
+    denials = dict(done.result.denials)
+    gates = {f"{one.candles.symbol}:{one.active.name}": dict(one.gates) for one in done.decisions}
+    write_metrics(
+        out / "metrics.json",
+        done.metrics,
+        {**run, "data_sha256": digest.hexdigest(), "denials": denials, "gates": gates},
+    )
+    if report:
+        write_equity(out / "equity.parquet", done.curve)
+        names = ", ".join(dict.fromkeys(one.active.name for one in done.decisions))
+        symbols = ", ".join(one.symbol for one in done.candles)
+        write_report(
+            out / "report.html", f"{names} on {symbols}", done.metrics, done.result.trades, done.curve, done.candles,
+            loaded.notes,
+        )  # fmt: skip
+
+
+def _shown(settings: ReplaySettings) -> dict[str, object]:
+    return {name: None if (value := getattr(settings, name)) is None else str(value) for name in settings.__slots__}
+
+
+def _print(done: Backtest, out: Path, names: Sequence[str]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from backtest.summary import rows_of
+    from utils.timefmt import day
+
+    metrics = done.metrics
+    symbols = ", ".join(one.symbol for one in done.candles)
+    table = Table(title=f"{', '.join(names)} on {symbols}, {day(metrics.start_time_ms)} to {day(metrics.end_time_ms)}")
+    table.add_column("")
+    table.add_column("", justify="right")
+    for name, value in rows_of(metrics):
+        table.add_row(name, value)
+    for code, count in sorted(done.result.denials.items()):
+        table.add_row(f"  denied: {code.lower()}", f"{count:,}")
+    console = Console()
+    console.print(table)
+    console.print(f"trades, metrics and report: {out}", highlight=False)
