@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from commands.backtest import backtest
 from commands.check import check
 from commands.common import (
     DataOption,
@@ -351,7 +352,7 @@ async def forget(database: Database, settings: Settings, gateway: BinanceGateway
     await asyncio.to_thread(database.retention.run, gateway.venue_time_ms(), days, decision_days)
 
 
-for command in (exchange, check, dashboard, why):
+for command in (exchange, check, backtest, dashboard, why):
     app.command()(command)
 
 if __name__ == "__main__":
