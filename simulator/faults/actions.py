@@ -35,6 +35,7 @@ class AccountActions:
             K.HAND_ADD: self._add,
             K.HAND_CANCEL_STOP: self._cancel_stop,
             K.HAND_LEVERAGE: self._leverage,
+            K.HAND_POSITION_MODE: self._position_mode,
             K.HAND_WITHDRAW: self._withdraw,
             K.FOREIGN_ORDER: self._foreign_order,
             K.FOREIGN_POSITION: self._foreign_position,
@@ -108,6 +109,11 @@ class AccountActions:
         symbol = self._symbol(fault)
         self._exchange.set_leverage(symbol, int(fault.value("3")))
         return symbol
+
+    def _position_mode(self, fault: Fault) -> str:
+        """Switch between one-way and hedge mode; the exchange refuses it with positions or orders."""
+        self._exchange.set_position_mode(not self._exchange.is_hedge_mode)
+        return "hedge" if self._exchange.is_hedge_mode else "one-way"
 
     def _withdraw(self, fault: Fault) -> str:
         available = self._exchange.balances()[0].max_withdraw_amount

@@ -74,6 +74,7 @@ class FaultKind(StrEnum):
     HAND_ADD = "hand_add"
     HAND_CANCEL_STOP = "hand_cancel_stop"
     HAND_LEVERAGE = "hand_leverage"
+    HAND_POSITION_MODE = "hand_position_mode"
     HAND_WITHDRAW = "hand_withdraw"
     FOREIGN_ORDER = "foreign_order"
     FOREIGN_POSITION = "foreign_position"
@@ -169,6 +170,7 @@ RULES: dict[FaultKind, Rule] = {
     K.HAND_ADD: _hand("0.3", "1"),
     K.HAND_CANCEL_STOP: _hand(),
     K.HAND_LEVERAGE: _hand("3", "10"),
+    K.HAND_POSITION_MODE: Rule(Site.HAND, True),
     K.HAND_WITHDRAW: Rule(Site.HAND, True, amounts=("0.3", "0.5")),
     K.FOREIGN_ORDER: _hand("0.9"),
     K.FOREIGN_POSITION: _hand("20", "100"),

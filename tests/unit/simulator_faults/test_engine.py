@@ -298,6 +298,18 @@ def test_hand_that_the_exchange_refuses_has_done_nothing(engine: FaultyEngine) -
     assert engine.injector.fired == []
 
 
+def test_hand_switches_the_position_mode_unless_a_position_forbids_it(engine: FaultyEngine) -> None:
+    engine.inject("hand_position_mode")
+    engine.wait(0)
+    assert engine.exchange.is_hedge_mode
+    engine.inject("foreign_position")
+    engine.wait(0)
+    engine.inject("hand_position_mode")
+    engine.wait(0)
+    assert engine.exchange.is_hedge_mode
+    assert engine.injector.counts["hand_position_mode"] == 1  # type: ignore[index]
+
+
 def test_hand_works_on_the_legs_of_a_hedge(engine: FaultyEngine) -> None:
     engine.exchange.set_position_mode(True)
     engine.inject("foreign_position", target=BTC, amount=1_000)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -155,3 +157,8 @@ def test_clock_faults_add_up() -> None:
 
 def test_every_kind_has_a_site_and_every_site_has_kinds() -> None:
     assert {rule.site for rule in RULES.values()} == set(Site)
+
+
+def test_every_kind_is_documented() -> None:
+    text = (Path(__file__).parents[3] / "docs" / "simulator.md").read_text(encoding="utf-8")
+    assert [kind.value for kind in FaultKind if f"`{kind.value}`" not in text] == []
