@@ -122,9 +122,8 @@ def _stop_price(instrument: Instrument, trade: Trade) -> Decimal:
 
 
 def _send_leg(desk: Desk, trade: Trade, leg: Leg, price: Decimal) -> None:
-    approved = protective_order(
-        trade.symbol, trade.direction, trade.position_side, leg, price, trade.next_id(leg, desk.epoch)
-    )
+    client_id = trade.next_id(leg, desk.epoch)
+    approved = protective_order(trade.symbol, trade.direction, trade.position_side, leg, price, client_id)
     order = track_request(approved.order, trade.strategy, desk.venue_ms, desk.now_ms)
     desk.book.add_order(trade, order)
     desk.touch(trade, durable=True)
@@ -216,10 +215,14 @@ def _watch_firing(desk: Desk, trade: Trade) -> None:
         desk.touch(trade)
     if timers.firing_since_ms is None:
         timers.firing_since_ms = desk.now_ms
-    if desk.now_ms - timers.firing_since_ms >= desk.policy.firing_ms_max:
+    target_fired = any(order.is_firing for order in trade.legs(Leg.TARGET))
+    reason = ExitReason.TARGET if target_fired else ExitReason.STOP
+    if not trade.lacks_fills and any(order.has_plain_ended for order in trade.orders.values()):
+        # Its order is over and the position is not: a thin book, the remainder goes at market at once.
+        request_close(desk, trade, reason)
+    elif desk.now_ms - timers.firing_since_ms >= desk.policy.firing_ms_max:
         _alert_dead_stop(desk, trade, "it triggered, but the position is still open")
-        target_fired = any(order.is_firing for order in trade.legs(Leg.TARGET))
-        request_close(desk, trade, ExitReason.TARGET if target_fired else ExitReason.STOP)
+        request_close(desk, trade, reason)
 
 
 def _watch_price(desk: Desk, trade: Trade, stop: TrackedOrder) -> None:

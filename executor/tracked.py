@@ -65,6 +65,8 @@ class TrackedOrder:
     booked: Decimal = ZERO
     booked_cost: Decimal = ZERO
     venue_order_id: int | None = None
+    has_plain_ended: bool = False
+    """For a conditional order: the plain order that its trigger made is over, filled or not."""
     algo_id: int | None = None
     update_time_ms: int = 0
     confirmed_ms: int | None = None
@@ -119,6 +121,8 @@ class TrackedOrder:
             self.reported_average = report.average_price or self.reported_average
         if self.service is OrderService.PLAIN:
             self._take_status(report.status.value, report.status.is_terminal, _PLAIN_RANK, now_ms)
+        elif report.status.is_terminal:
+            self.has_plain_ended = True
         self.update_time_ms = max(self.update_time_ms, report.update_time_ms)
         return before != (self.phase, self.venue_status, self.reported, self.venue_order_id)
 
