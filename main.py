@@ -40,7 +40,7 @@ from core.errors import ConfigurationError, RuntimeFailure
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from commands.venue import RunOptions
+    from commands.options import RunOptions
     from config.settings import Settings
     from database.database import Database
     from exchange.binance.gateway import BinanceGateway
@@ -57,6 +57,8 @@ RECORDED_WARM_UPS_MAX = 50
 """With more symbols the history read at the start is not stored: it is hundreds of thousands of rows."""
 READY_WAIT_S = 60.0
 ALERT_FLUSH_S = 5.0
+SWITCH_INTERVAL_S = 0.0005
+"""How long a thread that commits or sends waits for a busy event loop; 5 ms by default, several times an order."""
 NEWS_DELAY_S = 0.1
 """Orders leave before people are told why."""
 
@@ -148,7 +150,7 @@ def run(
     env_file: EnvFileOption = Path(".env"),
 ) -> None:
     """Trade until told to stop (Ctrl-C), then print a summary. This is what runs when no command is given."""
-    from commands.venue import RunOptions, refuse_contradictions
+    from commands.options import RunOptions, refuse_contradictions
     from config.load import load_settings
     from config.universe import requested_symbols
     from utils.logging import setup_logging
@@ -172,22 +174,24 @@ async def trade(settings: Settings, options: RunOptions) -> int:
 
     Returns the exit code: 0 for a clean stop, 1 when a part failed.
     """
-    from rich.console import Console
-
-    from commands.venue import open_venue
     from config.symbols import load_trading_config
     from core.clock import SystemClock
     from utils.logging import install_asyncio_hook
     from utils.tasks import Loops, every
 
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
     clock, loops, stop = SystemClock(), Loops(), stop_on_signals()
     install_asyncio_hook(asyncio.get_running_loop())
     limits_file = settings.config_dir / "symbols.yaml"
     configured = tuple(load_trading_config(limits_file, settings).symbols)
+    from commands.venue import open_venue
+
     async with AsyncExitStack() as stack:
         # The venue first: an embedded exchange starts in its own process while the heavy imports are read here.
         opening = asyncio.create_task(open_venue(settings, options, configured, clock, stack, loops))
         await asyncio.sleep(0.05)
+        from rich.console import Console
+
         from alerts import catalog
         from alerts.connections import ConnectionAlerts
         from alerts.daily import DailySummary

@@ -1,9 +1,9 @@
 """The one writer: a thread with a queue that commits everything waiting as one transaction.
 
 Two lanes, each in its order of arrival. The trade lane (intents, orders, fills, positions, and every `commit`) goes
-first and goes whole; the bulk lane (candles, decisions, valuations) follows in chunks, so that a thousand candles of a
-warm-up never stand between an intent and its order. A record type lives in one lane, hence upserts of one key never
-overtake one another.
+first and goes whole; the bulk lane (candles, decisions, denials, valuations) follows a moment later and in chunks, so
+that the candles of a minute or a warm-up never stand between an intent and its order. A record type lives in one lane
+(signals that were denied go with their denials), hence upserts of one key never overtake one another.
 
 One connection serves both: it runs with synchronous=FULL for a transaction that somebody waits for (the write-ahead
 log is synced before `commit` returns) and with NORMAL otherwise (a power cut may lose the last of them, never damage
@@ -28,14 +28,27 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from core.clock import Clock, SystemClock
 from core.errors import PersistenceError
-from core.records import AccountStatRecord, CandleRecord, DecisionRecord, PositionMarkRecord, Record
+from core.records import (
+    AccountStatRecord,
+    CandleRecord,
+    DecisionRecord,
+    DenialRecord,
+    PositionMarkRecord,
+    Record,
+    SignalRecord,
+    SignalStatus,
+)
 from database.engine import describe, is_outage, set_synchronous
 from database.statements import RecordStatements
 
 T = TypeVar("T")
 _log = logging.getLogger("database.writer")
 
-BULK_TYPES = frozenset({CandleRecord, DecisionRecord, AccountStatRecord, PositionMarkRecord})
+BULK_TYPES = frozenset({CandleRecord, DecisionRecord, DenialRecord, AccountStatRecord, PositionMarkRecord})
+BULK_REST_S = 0.1
+"""Bulk rows wait so long for company: the candles of a minute become one transaction, after its orders have left."""
+BULK_HURRY_ROWS = 2_000
+"""So many do not wait."""
 BULK_CHUNK_ROWS = 500
 """About 5 ms of work: the longest that a durable commit waits behind candles."""
 HELD_ROWS_MAX = 200_000
@@ -78,7 +91,13 @@ class _Lane:
         return taken
 
 
-_STOP = _Request((), 0)
+_STOP, _WAKE = _Request((), 0), _Request((), 0)
+
+
+def _is_bulk(record: Record) -> bool:
+    """Whether nothing waits for the record: the signals that were denied have no intent that might."""
+    is_denied = isinstance(record, SignalRecord) and record.status is SignalStatus.DENIED
+    return is_denied or type(record) in BULK_TYPES
 
 
 class DatabaseWriter:
@@ -95,6 +114,9 @@ class DatabaseWriter:
         self._inbox: queue.SimpleQueue[_Request] = queue.SimpleQueue()
         self._trade, self._bulk = _Lane(), _Lane()
         self._oldest_ns: int | None = None
+        self._bulk_inbox: deque[_Request] = deque()
+        self._is_awake = False
+        self._is_quiet = False
         self._connection: Connection | None = None
         self._synchronous_full: bool | None = None
         self._retry_s = RETRY_S_MIN
@@ -113,12 +135,20 @@ class DatabaseWriter:
 
     @property
     def depth(self) -> int:
-        return self._inbox.qsize() + len(self._trade.requests) + len(self._bulk.requests)
+        return self._inbox.qsize() + len(self._bulk_inbox) + len(self._trade.requests) + len(self._bulk.requests)
 
     def submit(self, records: Sequence[Record]) -> None:
         """Queue records for the next group commit; never blocks, never raises."""
-        if records:
-            self._inbox.put(_Request(records, self._clock.monotonic_ns()))
+        if not records:
+            return
+        request = _Request(records, self._clock.monotonic_ns())
+        if not all(map(_is_bulk, records)):
+            self._inbox.put(request)
+            return
+        self._bulk_inbox.append(request)
+        if not self._is_awake:  # once for all that come while it rests: a thread that wakes takes time from the caller
+            self._is_awake = True
+            self._inbox.put(_WAKE)
 
     async def commit(self, records: Sequence[Record]) -> None:
         """Return when the records, and all that were queued before them in their lane, are durably on disk.
@@ -178,7 +208,7 @@ class DatabaseWriter:
         running = True
         while running or self._oldest_ns is not None:
             running = self._receive(wait=running) and running
-            written = self._write_trade_lane() and self._write_bulk_chunk()
+            written = self._write_trade_lane() and (not self._is_bulk_due(running) or self._write_bulk_chunk())
             self._note_oldest()
             if written:
                 self._retry_s = RETRY_S_MIN
@@ -189,30 +219,48 @@ class DatabaseWriter:
 
     def _receive(self, *, wait: bool) -> bool:
         """Move what arrived into the lanes; returns False when told to stop."""
-        timeout_s = 0.0
+        timeout_s, received = 0.0, False
         if wait and self.last_error is not None:
             timeout_s = self._retry_s
             self._retry_s = min(self._retry_s * 2, RETRY_S_MAX)
         try:
-            if wait and self._oldest_ns is None:
+            if wait and self._oldest_ns is None and self._may_sleep():
                 request = self._inbox.get()
             elif timeout_s:
                 request = self._inbox.get(timeout=timeout_s)
+            elif wait and not self._is_bulk_due(running=True):
+                request = self._inbox.get(timeout=BULK_REST_S)
             else:
                 request = self._inbox.get_nowait()
             while request is not _STOP:
-                self._sort_in(request)
+                if request is not _WAKE:
+                    self._trade.push(request)
+                received = True
                 request = self._inbox.get_nowait()
         except queue.Empty:
+            self._is_quiet = not received
             return True
         finally:
+            self._take_bulk()
             self._bound_held_rows()
             self._note_oldest()
         return False
 
-    def _sort_in(self, request: _Request) -> None:
-        is_bulk = request.done is None and all(type(record) in BULK_TYPES for record in request.records)
-        (self._bulk if is_bulk else self._trade).push(request)
+    def _may_sleep(self) -> bool:
+        """Whether nothing waits; from the question on, whoever brings bulk rows wakes this thread."""
+        self._is_awake = self._is_quiet = False
+        self._take_bulk()
+        return not self._bulk.requests
+
+    def _take_bulk(self) -> None:
+        while self._bulk_inbox:
+            self._bulk.push(self._bulk_inbox.popleft())
+
+    def _is_bulk_due(self, running: bool) -> bool:
+        """Whether the bulk lane need not wait any longer: nothing more came, it is long or old, or this is the end."""
+        if not running or self._is_quiet or self._bulk.rows >= BULK_HURRY_ROWS or not self._bulk.requests:
+            return True
+        return self._clock.monotonic_ns() - self._bulk.requests[0].enqueued_ns >= BULK_REST_S * 1e9
 
     def _note_oldest(self) -> None:
         heads = [lane.requests[0].enqueued_ns for lane in (self._trade, self._bulk) if lane.requests]
@@ -332,7 +380,10 @@ class DatabaseWriter:
         """Nothing can be written now: tell those who wait, keep the rest for the next try."""
         reason = describe(error)
         if self.last_error is None:
-            _log.error("the database cannot be written: %s; records are kept in memory and tried again", reason)
+            _log.error(
+                "the database cannot be written: %s; check the space on its disk: records are kept and tried again",
+                reason,
+            )
         self.last_error = reason
         self._disconnect()
         lane.push_back([request for request in group if request.done is None])
@@ -358,7 +409,10 @@ class DatabaseWriter:
         """Told to stop while the database cannot be written, or asked to write after the stop."""
         with contextlib.suppress(queue.Empty):
             while True:
-                self._sort_in(self._inbox.get_nowait())
+                request = self._inbox.get_nowait()
+                if request is not _STOP and request is not _WAKE:
+                    self._trade.push(request)
+        self._take_bulk()
         for lane in (self._trade, self._bulk):
             if rest := lane.take(rows_max=None):
                 for request in rest:

@@ -216,11 +216,14 @@ class TradingCore:
 
     def _on_signal(self, event: SignalReceived) -> None:
         desk = self._desk
-        if not self._is_valued:  # the signals of one candle close share a valuation until one of them enters
+        if not self._is_valued:  # the signals of one candle close share a valuation
             valuation.revalue(desk)
-        intents = desk.next_intent
+            self._is_valued = True
+        intent = desk.next_intent
         entry.on_signal(desk, event.signal)
-        self._is_valued = desk.next_intent == intents
+        entered = desk.book.by_intent(intent)
+        if entered is not None:
+            valuation.count_entry(desk, entered)
 
     # --- user stream --------------------------------------------------------------------------------------------
 

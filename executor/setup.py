@@ -34,7 +34,8 @@ DEFAULT_TAKER_FEE = Decimal("0.0005")
 
 CONCURRENCY = 8
 COMMISSION_READS_MAX = 20
-"""A commission read costs 20 weight; beyond so many symbols the highest rate read stands for the others."""
+"""A commission read costs 20 weight; with more symbols a few are read, and the highest rate stands for the others."""
+COMMISSION_SAMPLE = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +134,8 @@ async def _read_fees(venue: VenuePort, symbols: Sequence[str]) -> dict[str, Comm
             reply = await venue.execute(FetchCommissionRate(symbol))
         return reply.payload() if isinstance(reply.outcome, Accepted) else None
 
-    rows = await asyncio.gather(*(read(symbol) for symbol in symbols[:COMMISSION_READS_MAX]))
+    wanted = symbols if len(symbols) <= COMMISSION_READS_MAX else symbols[:COMMISSION_SAMPLE]
+    rows = await asyncio.gather(*(read(symbol) for symbol in wanted))
     return {row.symbol: row for row in rows if row is not None}
 
 

@@ -47,6 +47,11 @@ def revalue(desk: Desk) -> None:
     desk.account.value(unrealized, margin)
 
 
+def count_entry(desk: Desk, trade: Trade) -> None:
+    """Add the margin of an entry that was just decided to the last valuation, without valuing everything again."""
+    desk.account.margin_used += _notional(desk, trade) / desk.setup_of(trade.symbol).leverage
+
+
 def write_marks(desk: Desk) -> None:
     """Write the live valuation of every open position."""
     for trade in desk.book.active.values():

@@ -142,6 +142,8 @@ class StrategyRunner:
             except TimeoutError:
                 continue
             await self._publish(signal)
+            while not self._outbox.empty():  # the signals of one candle close go out together
+                await self._publish(self._outbox.get_nowait())
 
     @property
     def depth(self) -> int:

@@ -51,8 +51,8 @@ class Requester:
         def client(name: str, threads: int, timeout_ms: int) -> RestClient:
             return RestClient(settings, time, clock, name=name, threads=threads, timeout_ms=timeout_ms)
 
-        self._exits = client("exits", 8, WRITE_TIMEOUT_MS)
-        self._writes = client("writes", 16, WRITE_TIMEOUT_MS)
+        self._exits = client("exits", 16, WRITE_TIMEOUT_MS)
+        self._writes = client("writes", 32, WRITE_TIMEOUT_MS)
         self._reads = client("reads", 6, READ_TIMEOUT_MS)
         self.budget = Budget(clock)
         self.filters_stale = False

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
 from sqlalchemy import event
 
 from core.errors import PersistenceError
-from core.records import CandleRecord
+from core.records import CandleRecord, SignalStatus
 from database.database import Database, open_database
 from tests.unit.database import examples
 from tests.unit.database.examples import MINUTE, T0
@@ -91,6 +92,28 @@ async def test_candles_waiting_do_not_hold_up_a_durable_commit(database: Databas
     assert database.writer.depth > 10
     assert database.repository.fills() == [examples.fill()]
     database.close()
+
+
+async def test_bulk_rows_that_come_together_share_one_transaction_and_trade_rows_do_not_wait(database: Database):
+    commits = []
+    event.listen(database._writing, "commit", lambda connection: commits.append(1))
+    denied = replace(examples.signal(), status=SignalStatus.DENIED, denial_code="stale_data")
+    for n in range(100):
+        database.writer.submit([examples.candle(open_time_ms=T0 + n * MINUTE)])
+    database.writer.submit([denied, examples.denial(denied.signal.signal_id)])
+    await database.writer.commit([examples.fill()])
+    assert database.repository.candles("BTCUSDT") == []
+    assert len(commits) == 1
+    await wait_until(lambda: database.writer.depth == 0 and len(commits) > 1)
+    await wait_until(lambda: len(database.repository.candles("BTCUSDT", limit=1000)) == 100)
+    assert len(database.repository.denials()) == 1
+    assert len(commits) == 2
+
+
+async def test_rows_after_a_rest_are_written_too(database: Database):
+    for n in range(3):
+        database.writer.submit([examples.candle(open_time_ms=T0 + n * MINUTE)])
+        await wait_until(lambda n=n: len(database.repository.candles("BTCUSDT")) == n + 1)
 
 
 async def test_close_writes_all_that_was_submitted(url):

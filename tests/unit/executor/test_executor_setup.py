@@ -128,7 +128,7 @@ async def test_many_symbols_share_the_highest_fee_that_was_read() -> None:
     symbols = [f"S{i:03}USDT" for i in range(50)]
     fake = SetupVenue(rows={s: SymbolConfig(s, 5, MarginType.ISOLATED) for s in symbols})
     report = await prepare(fake, trading_config(), symbols)
-    assert len([c for c in fake.commands if isinstance(c, FetchCommissionRate)]) == 20
+    assert len([c for c in fake.commands if isinstance(c, FetchCommissionRate)]) == 5
     assert {s.taker_fee_rate for s in report.symbols.values()} == {Decimal("0.0004")}
 
 
