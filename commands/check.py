@@ -84,7 +84,8 @@ def _check_database(settings: Settings) -> str:
 
 async def _check_connection(settings: Settings) -> str:
     """Connect as a run would, with an exchange of its own in sim, and read the account."""
-    from commands.venue import RunOptions, open_venue
+    from commands.options import RunOptions
+    from commands.venue import open_venue
     from core.clock import SystemClock
     from core.commands import FetchBalances
     from exchange.binance.gateway import BinanceGateway

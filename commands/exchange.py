@@ -48,6 +48,9 @@ def exchange(
         str | None, typer.Option(help="Stream base of the venue of --live-url, ws:// or wss://. (default: none)")
     ] = None,
     faults: Annotated[Path | None, typer.Option(help="Let things go wrong as this fault schedule (JSON) says.")] = None,
+    countdown_cancels_algos: Annotated[
+        bool, typer.Option("--countdown-cancels-algos", help="Let countdown-cancel take conditional orders too.")
+    ] = False,
     ready_line: Annotated[bool, typer.Option("--ready-line", hidden=True)] = False,
     parent_watch: Annotated[bool, typer.Option("--parent-watch", hidden=True)] = False,
 ) -> None:
@@ -74,6 +77,7 @@ def exchange(
         live_url=live_url,
         live_stream_url=live_stream_url,
         faults=faults,
+        countdown_cancels_algos=countdown_cancels_algos,
     )
     raise typer.Exit(run_loop(lambda: _serve(options, ready_line=ready_line, parent_watch=parent_watch)))
 

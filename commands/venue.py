@@ -6,21 +6,19 @@ import asyncio
 import os
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
-from urllib.parse import urlsplit
 
 import typer
 
 from commands.common import writable_folder
+from commands.options import RunOptions
 from config.settings import Settings
 from core.clock import Clock
 from core.enums import Environment
-from core.errors import ConfigurationError
 from database.aside import journal_path, refuse_in_use, set_aside
 from database.engine import parse_url, sqlite_path
 from exchange.binance.settings import VenueSettings, urls_for
 from simulator.child import ChildExchange
 from simulator.identity import other_market
-from simulator.market.recorded import load_directory
 from simulator.options import ExchangeOptions, key_pair
 from utils.tasks import Loops
 
@@ -31,20 +29,6 @@ SPEEDED_START_MS = 1_767_412_800_000
 
 
 @dataclass(frozen=True, slots=True)
-class RunOptions:
-    """What the command line of `run` adds to the settings."""
-
-    seconds: float | None
-    symbols: tuple[str, ...] | int | None
-    exchange_url: str | None
-    fresh: bool
-    keep_database: bool
-    """The database was named on the command line: never set it aside without being told to."""
-    throwaway: bool = False
-    """An account for a look only: the embedded exchange keeps no journal."""
-
-
-@dataclass(frozen=True, slots=True)
 class Venue:
     """Where this run trades. `speed` is market time per wall time, None at a real venue."""
 
@@ -52,30 +36,6 @@ class Venue:
     speed: float | None
     market_end_ms: int | None = None
     """The venue time at which a recorded market ends; None: not known to end."""
-
-
-def refuse_contradictions(settings: Settings, options: RunOptions, *, data: bool, speed: bool) -> None:
-    """Raise ConfigurationError for options of the command line that this mode could only ignore.
-
-    `data` and `speed` tell whether these were given there.
-    """
-    mode = settings.mode
-    is_ours = mode in (Environment.SIM, Environment.PAPER) and options.exchange_url is None
-    for option, is_given, is_possible, needs in (
-        ("--data", data, mode is Environment.SIM and is_ours, "plays recorded candles on our own exchange: mode sim"),
-        ("--speed", speed, mode is Environment.SIM and is_ours, "belongs to our own exchange: mode sim"),
-        ("--exchange", options.exchange_url is not None, mode is Environment.SIM, "is for mode sim"),
-        ("--fresh", options.fresh, is_ours, "starts our own exchange over: modes sim and paper"),
-    ):
-        if is_given and not is_possible:
-            at = " with --exchange" if options.exchange_url is not None and option != "--exchange" else ""
-            raise ConfigurationError(f"command line: {option} {needs}; it means nothing in mode {mode.value}{at}")
-    if options.exchange_url is not None:
-        parts = urlsplit(options.exchange_url)
-        if parts.scheme not in {"http", "https"} or not parts.hostname or parts.path not in {"", "/"}:
-            raise ConfigurationError(
-                f"command line: --exchange: {options.exchange_url!r} is no address; write http://127.0.0.1:PORT"
-            )
 
 
 async def open_venue(
@@ -145,6 +105,8 @@ def exchange_options(
     other = None if options.fresh else other_market(wanted)
     if options.fresh or (other is not None and not options.keep_database):
         if wanted.data_dir is not None:  # nothing is set aside for data that cannot be played
+            from simulator.market.recorded import load_directory
+
             load_directory(wanted.data_dir, wanted.symbols if isinstance(wanted.symbols, tuple) else None)
         folder = set_aside(settings.db_url, clock.wall_ms(), journal)
         if folder is not None:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,6 +63,15 @@ class Place:
             text=True,
         )
 
+    @contextmanager
+    def running(self, *arguments: str, **more: str) -> Iterator[Running]:
+        """Start the program, collect what it says while it runs, and end it afterwards."""
+        running = Running(self.start(*arguments, **more))
+        try:
+            yield running
+        finally:
+            running.end()
+
     def rows(self, query: str, *values: Any) -> list[sqlite3.Row]:
         """Read the database directly, past all of our own reading code."""
         with closing(sqlite3.connect(f"file:{self.database}?mode=ro", uri=True)) as connection:
@@ -78,6 +90,45 @@ class Place:
 
     def venue(self) -> Venue:
         return Venue.read(self.journal)
+
+
+class Running:
+    """A started program and all that it has said so far (`output`, both streams as they come)."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self.process = process
+        self._lines: list[str] = []
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    @property
+    def output(self) -> str:
+        return "".join(self._lines)
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self._lines.append(line)
+
+    def stop(self, number: int = signal.SIGTERM, timeout_s: float = 60) -> int:
+        """Ask it to stop, wait for its end and return its exit code."""
+        self.process.send_signal(number)
+        return self.wait(timeout_s)
+
+    def wait(self, timeout_s: float = 60) -> int:
+        code = self.process.wait(timeout_s)
+        self._reader.join(10)
+        return code
+
+    def end(self) -> None:
+        if self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(30)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait(10)
+        self._reader.join(10)
 
 
 @dataclass(frozen=True)
