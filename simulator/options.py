@@ -29,7 +29,7 @@ class ExchangeOptions:
     `symbols` are names, or a number of generated symbols, or None: the ten of the catalogue, or all of `data_dir`.
     `start_ms` is the market's first instant: by default the present for a generated market, the earliest possible one
     for a recorded one. `speed` is market time per wall time. `port` 0 takes a free one. `deposit` opens the account.
-    `faults` is a file with a fault schedule.
+    `faults` is a file with a fault schedule. `countdown_cancels_algos`: countdown-cancel takes conditional orders too.
     """
 
     port: int = 0
@@ -46,6 +46,7 @@ class ExchangeOptions:
     live_url: str | None = None
     live_stream_url: str | None = None
     faults: Path | None = None
+    countdown_cancels_algos: bool = False
     limits: RateLimits = field(default_factory=RateLimits)
     rules: ConnectionRules = field(default_factory=ConnectionRules)
 

@@ -29,6 +29,7 @@ from simulator.options import (
     key_pair,
 )
 from simulator.server.auth import Credentials
+from simulator.server.countdown import Countdowns
 from simulator.server.driver import LiveDriver, MarketDriver
 from simulator.server.formats import Precision
 from simulator.server.gateway import Gateway
@@ -128,7 +129,16 @@ class EmbeddedExchange:
         precisions = {symbol: Precision.of(spec.instrument) for symbol, spec in market.specs.items()}
         keys = ListenKeys(options.api_secret)
         self.hub = (self._desk.hub if self._desk else StreamHub)(market, precisions, keys)
-        venue = Venue(self.exchange, market, Limiter(options.limits), keys, precisions, self.hub.note_book_shown)
+        self._countdowns = Countdowns(cancels_algos=options.countdown_cancels_algos)
+        venue = Venue(
+            self.exchange,
+            market,
+            Limiter(options.limits),
+            keys,
+            precisions,
+            self.hub.note_book_shown,
+            self._countdowns,
+        )
         self.gateway = Gateway(venue, Credentials(options.api_key, options.api_secret))
         self._driver: MarketDriver | LiveDriver
         if isinstance(source, LiveMarket):
@@ -212,7 +222,10 @@ class EmbeddedExchange:
             self._time_line_due_ms = wall_ms + TIME_LINE_MS
 
     def tick(self) -> None:
-        self.hub.tick(self._clock.wall_ms())
+        wall_ms = self._clock.wall_ms()
+        if self._countdowns.run_out(self.exchange, wall_ms):
+            self.publish(self.exchange.drain_events())
+        self.hub.tick(wall_ms)
 
     def _faulty_tick(self) -> None:
         assert self._desk is not None

@@ -84,6 +84,14 @@ def cancel_all(call: Call) -> Any:
     return CANCELLED_ALL
 
 
+def countdown_cancel(call: Call) -> Any:
+    symbol, countdown_ms = call.symbol(), call.parameters.required_integer("countdownTime")
+    if countdown_ms < 0:
+        raise ApiError(-1130, "Data sent for parameter 'countdownTime' is not valid.")
+    call.venue.countdowns.arm(symbol, countdown_ms, call.now_ms)
+    return {"symbol": symbol, "countdownTime": str(countdown_ms)}
+
+
 def new_algo_order(call: Call) -> Any:
     request = _algo_request(call.parameters)
     order = call.venue.exchange.place_algo(request)
@@ -199,6 +207,7 @@ ROUTES = [
     Route("GET", "/fapi/v1/openOrders", SIGNED, one_or_all(1, 40), open_orders),
     Route("GET", "/fapi/v1/allOrders", SIGNED, 5, all_orders),
     Route("DELETE", "/fapi/v1/allOpenOrders", SIGNED, 1, cancel_all),
+    Route("POST", "/fapi/v1/countdownCancelAll", SIGNED, 10, countdown_cancel),
     Route("POST", "/fapi/v1/algoOrder", SIGNED, 0, new_algo_order, counts_order=True),
     Route("GET", "/fapi/v1/algoOrder", SIGNED, 1, query_algo_order),
     Route("DELETE", "/fapi/v1/algoOrder", SIGNED, 1, cancel_algo_order),

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from simulator.engine.errors import ApiError
 from simulator.engine.exchange import Exchange
 from simulator.market.catalog import SymbolSpec
 from simulator.server.auth import Security
+from simulator.server.countdown import Countdowns
 from simulator.server.formats import Precision
 from simulator.server.limits import Limiter
 from simulator.server.listen_keys import ListenKeys
@@ -30,6 +31,7 @@ class Venue:
     listen_keys: ListenKeys
     precisions: dict[str, Precision]
     on_book_shown: BookObserver = lambda symbol, bids, asks: None
+    countdowns: Countdowns = field(default_factory=Countdowns)
 
     def spec(self, symbol: str) -> SymbolSpec:
         """Return the contract; an unknown symbol is refused with -1121."""

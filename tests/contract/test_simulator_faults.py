@@ -17,9 +17,12 @@ from binance_common.errors import BadRequestError, NetworkError, RateLimitBanErr
 
 from core.clock import SystemClock
 from core.errors import ConfigurationError
+from simulator.child import ChildExchange
 from simulator.faults.injector import FaultInjector
+from simulator.faults.kinds import FaultKind
 from simulator.faults.schedule import Fault, FaultSchedule
 from simulator.service import EmbeddedExchange, ExchangeOptions
+from tests.conftest import ROOT
 from tests.contract.simulator_support import START_MS, eventually, rest_client, stream_client
 
 BTC = "BTCUSDT"
@@ -228,6 +231,22 @@ async def test_schedule_comes_from_a_file_and_a_bad_one_is_refused(tmp_path: Pat
     path.write_text(FaultSchedule.generate(4).to_json())
     exchange = EmbeddedExchange(ExchangeOptions(faults=path), SystemClock())
     assert exchange.faults is not None and exchange.faults.schedule == FaultSchedule.generate(4)
+
+
+async def test_child_process_plays_the_schedule_of_its_command_line(tmp_path: Path) -> None:
+    path = tmp_path / "faults.json"
+    path.write_text(FaultSchedule(1, (Fault(0, FaultKind.APPLY_THEN_DROP, target=POST, skip=1),)).to_json())
+    options = ExchangeOptions(start_ms=START_MS, symbols=(BTC,), faults=path)
+    child = ChildExchange(options, cwd=ROOT)
+    try:
+        rest = rest_client(await child.start())
+        assert (await asyncio.to_thread(rest.new_order, **ORDER)).data().order_id
+        with pytest.raises(NetworkError):
+            await asyncio.to_thread(rest.new_order, **ORDER)
+        positions = (await asyncio.to_thread(rest.position_information_v3)).data()
+        assert [position.position_amt for position in positions] == ["0.020"]
+    finally:
+        await child.stop()
 
 
 def test_exchange_without_a_schedule_has_none_of_it() -> None:
