@@ -100,7 +100,7 @@ def _choose(sides: NDArray[np.int8], earliest: int, cuts: int, seed: int) -> lis
     rng = Random(seed)
     signals = (np.flatnonzero(sides[earliest:]) + earliest).tolist()
     chosen = set(rng.sample(signals, min(len(signals), cuts // 2)))
-    others = range(earliest, len(sides))
+    others = [index for index in range(earliest, len(sides)) if index not in chosen]
     chosen.update(rng.sample(others, min(len(others), cuts - len(chosen))))
     return sorted(chosen)
 

@@ -27,7 +27,7 @@ from core.enums import Direction, MarginType, PositionMode
 from core.errors import ConfigurationError, RuntimeFailure
 from core.limits import TradingConfig
 from core.orders import FillReport
-from core.records import AlertRecord, DenialRecord, IncomeRecord, PositionRecord, Record
+from core.records import AlertRecord, DenialRecord, IncomeRecord, PositionRecord, Record, SignalRecord, SignalStatus
 from executor.income import FUNDING
 from simulator.market.model import FundingPoint
 
@@ -50,7 +50,7 @@ class ReplayResult:
     """What came of a replay. `wallet` is the account at the end; `equity_start` what it began with.
 
     `signals` were seen by the executor, `skipped` stood while their symbol already held a position. `denials` counts
-    the executor's refusals by code. `ambiguous_exits` counts trades whose exit candle touched stop and target.
+    refusals, the executor's by code. `ambiguous_exits` counts trades whose exit candle touched stop and target.
     `end_ms` is the end of the last candle that was played.
     """
 
@@ -100,7 +100,7 @@ class Replay:
         self._start_ms = min(int(one.open_time[0]) for one in candles.values() if len(one))
         self._end_ms = max(int(one.open_time[-1]) for one in candles.values() if len(one)) + MINUTE_MS
         specs = {symbol: one.spec for symbol, one in candles.items()}
-        self._market = CandleMarket(specs, self._start_ms - 1, settings.slippage_bps, funding)
+        self._market = CandleMarket(specs, self._start_ms, settings.slippage_bps, funding)
         for symbol, one in candles.items():
             self._market.value(symbol, one.price(int(one.open[0])) if len(one) else Decimal(1))
         self._venue = ReplayVenue(
@@ -328,6 +328,8 @@ class Replay:
             self._tally.trades.append(self._by_symbol[record.symbol].finish(record))
         elif isinstance(record, DenialRecord):
             self._tally.denials[record.code] += 1
+        elif isinstance(record, SignalRecord) and record.status is SignalStatus.REFUSED:
+            self._tally.denials[f"refused by the venue: {record.denial_code}"] += 1
         elif isinstance(record, IncomeRecord) and record.income_type == FUNDING:
             trade = self._by_symbol[record.symbol].trade
             if trade is not None:

@@ -48,11 +48,13 @@ def adapt_spec(spec: SymbolSpec, settings: ReplaySettings) -> SymbolSpec:
     instrument = replace(
         spec.instrument,
         tick_size=tick,
-        min_price=min(tick, spec.instrument.min_price),
+        min_price=spec.instrument.min_price if settings.tick_size is None else tick,
         step_size=step,
         market_step_size=step,
         min_quantity=step,
         market_min_quantity=step,
+        price_precision=max(spec.instrument.price_precision, _decimals(tick)),
+        quantity_precision=max(spec.instrument.quantity_precision, _decimals(step)),
     )
     if settings.fee_rate is not None:
         spec = replace(spec, maker_fee=settings.fee_rate, taker_fee=settings.fee_rate)
@@ -66,6 +68,11 @@ def adapt_spec(spec: SymbolSpec, settings: ReplaySettings) -> SymbolSpec:
         )
         spec = replace(spec, brackets=_FREE_LADDER)
     return replace(spec, instrument=instrument)
+
+
+def _decimals(grid: Decimal) -> int:
+    exponent = grid.normalize().as_tuple().exponent
+    return max(0, -exponent) if isinstance(exponent, int) else 0
 
 
 def adapt_config(config: TradingConfig, settings: ReplaySettings) -> TradingConfig:
