@@ -35,7 +35,7 @@ from commands.common import (
 from commands.exchange import exchange
 from commands.look import dashboard, why
 from core.enums import Environment
-from core.errors import ConfigurationError, RuntimeFailure
+from core.errors import ConfigurationError, PersistenceError, RuntimeFailure
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -321,7 +321,10 @@ async def trade(settings: Settings, options: RunOptions) -> int:
         alerts.emit(catalog.stopped(epoch=epoch, reason=reason, summary=summary, time_ms=clock.now_ms()))
         await loops.stop()
         writer.flush()
-        await database.writer.commit([])
+        try:
+            await database.writer.commit([])
+        except PersistenceError as error:
+            failure = failure or error
         await dispatcher.flush(ALERT_FLUSH_S)
         await HeartbeatWriter(board, settings.status_dir).write_once()
     if has_ended(venue, gateway):

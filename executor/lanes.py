@@ -73,6 +73,10 @@ class Lanes:
         """Return how many symbols wait for a commit or owe rows to the disk."""
         return sum(1 for lane in self._lanes.values() if lane.worker or lane.flusher or lane.backlog)
 
+    def owes_rows(self) -> bool:
+        """Tell whether rows wait that a failing disk has refused so far."""
+        return self._has_failed
+
     def retry(self) -> None:
         """Write again what could not be written, when its time has come."""
         now_ms = self._clock.now_ms()

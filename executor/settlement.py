@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Generic, TypeVar
 
 from core.commands import Accepted, FetchBalances
+from core.errors import PersistenceError
 from core.ports import RecordWriter, VenuePort
 
 T = TypeVar("T")
@@ -44,12 +45,18 @@ class Settler(Generic[T]):
         self._asset = asset
 
     async def settle(self) -> Books[T] | None:
-        """Return wallet and totals that belong together; None when the venue cannot be asked or never rests."""
+        """Return wallet and totals that belong together.
+
+        None when the venue cannot be asked, never rests, or the database cannot be written.
+        """
         wallet = await self._wallet()
         for _ in range(TRIES):
             if wallet is None or not await self._reconcile("settling"):
                 return None
-            await self._writer.commit([])
+            try:
+                await self._writer.commit([])
+            except PersistenceError:
+                return None
             totals = await asyncio.to_thread(self._read_totals)
             before, wallet = wallet, await self._wallet()
             if before == wallet:

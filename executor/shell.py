@@ -135,11 +135,11 @@ class Executor:
         self.offer(StopRequested(self._clock.now_ms()))
 
     async def reconcile(self, reason: str, wait_s: float = RECONCILE_WAIT_S) -> bool:
-        """Compare our books with the venue's now; returns whether that succeeded within `wait_s`."""
+        """Compare our books with the venue's now; returns whether they agree, on disk too, within `wait_s`."""
         self.offer(ReconcileRequested(reason, self._clock.now_ms()))
         deadline = self._clock.now_ms() + int(wait_s * 1000)
         await asyncio.sleep(0.02)  # until the request has been handled, the books still count as agreed
-        while self._queue or not self._core.view().is_reconciled:
+        while self._queue or self._lanes.owes_rows() or not self._core.view().is_reconciled:
             if self._clock.now_ms() >= deadline:
                 return False
             await asyncio.sleep(0.05)

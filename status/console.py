@@ -181,7 +181,7 @@ def summary_rows(summary: RunSummary) -> list[tuple[str, str]]:
 def _wallet_rows(summary: RunSummary) -> list[tuple[str, str]]:
     change = summary.wallet_change
     if change is None or summary.wallet_start is None or summary.wallet_end is None:
-        return [("wallet", "unknown: the venue could not be asked")]
+        return [("wallet", "not compared: venue or database did not answer in time")]
     difference = plain(change - summary.net_pnl)
     verdict = "equals net PnL" if summary.matches_wallet else f"differs from net PnL by {difference}"
     return [

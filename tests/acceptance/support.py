@@ -10,11 +10,14 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -170,3 +173,35 @@ def wait_for(condition: Any, timeout_s: float, what: str) -> None:
         if time.monotonic() > deadline:
             raise AssertionError(f"timed out waiting until {what}")
         time.sleep(0.1)
+
+
+def exchange_of(trader_pid: int) -> int:
+    """Return the process id of the trader's child, the embedded exchange."""
+    children = Path(f"/proc/{trader_pid}/task/{trader_pid}/children")
+    if not children.exists():
+        pytest.skip("this system does not list child processes under /proc")
+    return int(children.read_text().split()[0])
+
+
+def entries_at(place: Place) -> int:
+    return sum(1 for row in place.venue().of("order") if row["client_order_id"].rpartition("-")[2].startswith("E"))
+
+
+def assert_sound(place: Place) -> None:
+    """What must hold after a clean end, whatever happened before."""
+    venue: Venue = place.venue()
+    stops = {row["symbol"] for row in venue.live_algos() if row["type"] == "STOP_MARKET"}
+    assert set(venue.open_positions()) <= stops, "a position without a stop"
+    flat = {row["symbol"] for row in venue.live_algos()} - set(venue.open_positions())
+    assert flat == set(), "orders left on a flat symbol"
+    plain = Counter(row["client_order_id"] for row in venue.of("order") if row["client_order_id"].startswith("ft-"))
+    assert [name for name, count in plain.items() if count > 1] == [], "an order sent twice"
+    entries = Counter(name.rpartition("-")[0] for name in plain if name.rpartition("-")[2].startswith("E"))
+    assert [intent for intent, count in entries.items() if count > 1] == [], "an intent entered twice"
+    intents = {row[0] for row in place.rows("SELECT client_order_id FROM intents")}
+    sent = {name for name in plain if name.rpartition("-")[2].startswith("E")}
+    assert sent <= intents, "an entry at the venue that was never written down"
+    booked = sorted((row[0], row[1]) for row in place.rows("SELECT symbol, trade_id FROM fills"))
+    assert booked == sorted((row["symbol"], row["trade_id"]) for row in venue.of("trade"))
+    ours = {row[0] for row in place.rows("SELECT symbol FROM positions WHERE state NOT IN ('closed', 'refused')")}
+    assert ours == set(venue.open_positions())

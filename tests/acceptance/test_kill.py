@@ -4,48 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import time
-from collections import Counter
 from pathlib import Path
 
 import pytest
 
-from tests.acceptance.support import Place, Venue, wait_for
+from tests.acceptance.support import Place, assert_sound, entries_at, exchange_of, wait_for
 
 pytestmark = pytest.mark.slow
-
-
-def exchange_of(trader: subprocess.Popen[str]) -> int:
-    """Return the process id of the trader's child, the embedded exchange."""
-    children = Path(f"/proc/{trader.pid}/task/{trader.pid}/children")
-    if not children.exists():
-        pytest.skip("this system does not list child processes under /proc")
-    return int(children.read_text().split()[0])
-
-
-def entries_at(place: Place) -> int:
-    return sum(1 for row in place.venue().of("order") if row["client_order_id"].rpartition("-")[2].startswith("E"))
-
-
-def assert_sound(place: Place) -> None:
-    """What must hold after a clean end, whatever happened before."""
-    venue: Venue = place.venue()
-    stops = {row["symbol"] for row in venue.live_algos() if row["type"] == "STOP_MARKET"}
-    assert set(venue.open_positions()) <= stops, "a position without a stop"
-    flat = {row["symbol"] for row in venue.live_algos()} - set(venue.open_positions())
-    assert flat == set(), "orders left on a flat symbol"
-    plain = Counter(row["client_order_id"] for row in venue.of("order") if row["client_order_id"].startswith("ft-"))
-    assert [name for name, count in plain.items() if count > 1] == [], "an order sent twice"
-    entries = Counter(name.rpartition("-")[0] for name in plain if name.rpartition("-")[2].startswith("E"))
-    assert [intent for intent, count in entries.items() if count > 1] == [], "an intent entered twice"
-    intents = {row[0] for row in place.rows("SELECT client_order_id FROM intents")}
-    sent = {name for name in plain if name.rpartition("-")[2].startswith("E")}
-    assert sent <= intents, "an entry at the venue that was never written down"
-    booked = sorted((row[0], row[1]) for row in place.rows("SELECT symbol, trade_id FROM fills"))
-    assert booked == sorted((row["symbol"], row["trade_id"]) for row in venue.of("trade"))
-    ours = {row[0] for row in place.rows("SELECT symbol FROM positions WHERE state NOT IN ('closed', 'refused')")}
-    assert ours == set(venue.open_positions())
 
 
 @pytest.mark.parametrize(("victims", "entries"), [("trader", 1), ("exchange", 3), ("both", 5), ("trader", 8)])
@@ -56,7 +22,7 @@ def test_killed_processes_start_again_without_doubled_order_or_naked_position(
     trader = place.start("--for", "600")
     try:
         wait_for(lambda: place.journal.exists() and entries_at(place) >= entries, 90, f"{entries} entries were sent")
-        exchange = exchange_of(trader)
+        exchange = exchange_of(trader.pid)
         if victims in ("exchange", "both"):
             os.kill(exchange, signal.SIGKILL)
         if victims in ("trader", "both"):

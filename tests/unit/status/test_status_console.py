@@ -138,7 +138,7 @@ def test_summary_rows_compare_pnl_with_the_wallet_to_the_last_digit() -> None:
     off = replace(SUMMARY, wallet_end=Decimal("10009.24567891"))
     assert dict(summary_rows(off))["wallet change"] == "9.24567891 (differs from net PnL by 0.00000001)"
     unknown = replace(SUMMARY, wallet_end=None)
-    assert dict(summary_rows(unknown))["wallet"] == "unknown: the venue could not be asked"
+    assert dict(summary_rows(unknown))["wallet"] == "not compared: venue or database did not answer in time"
     assert (SUMMARY.matches_wallet, off.matches_wallet, unknown.matches_wallet) == (True, False, None)
 
 
