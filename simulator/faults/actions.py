@@ -81,9 +81,9 @@ class AccountActions:
         if held is None:
             return ""
         instrument = self._exchange.market.specs[held.symbol].instrument
-        size = abs(held.quantity)
-        part = max(instrument.round_quantity(size * fault.value(share), market=True), instrument.market_step_size)
-        self._order(held.symbol, _closing_side(held), min(size, part), held.position_side, is_reducing=True)
+        part = instrument.round_quantity(abs(held.quantity) * fault.value(share), market=True)
+        quantity = max(part, instrument.market_step_size)
+        self._order(held.symbol, _closing_side(held), quantity, held.position_side, is_reducing=True)
         return held.symbol
 
     def _add(self, fault: Fault) -> str:

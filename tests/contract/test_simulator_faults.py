@@ -166,9 +166,11 @@ async def test_half_open_stream_stays_connected_and_answers_nothing() -> None:
         run.inject("stream_half_open", target="market")
         await asyncio.sleep(0.1)
         await socket.ping()
+        seen: list[aiohttp.WSMsgType] = []
         with pytest.raises(TimeoutError):
             while True:
-                await socket.receive(timeout=1.5)
+                seen.append((await socket.receive(timeout=1.5)).type)
+        assert aiohttp.WSMsgType.PONG not in seen
         assert not socket.closed
         other = await connect(run, http, MARKET)
         assert (await other.receive(timeout=3)).type is aiohttp.WSMsgType.TEXT

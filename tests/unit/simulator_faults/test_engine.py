@@ -77,6 +77,13 @@ def test_stop_into_an_empty_side_is_rejected_at_its_trigger(engine: FaultyEngine
     engine.market_order(SELL, "1", reduce_only=True)
 
 
+def test_partial_fill_of_one_order_does_not_bound_the_next(engine: FaultyEngine) -> None:
+    engine.inject("partial_fill", amount="0.001")
+    engine.market_order(BUY, "1")
+    order = engine.limit_order(BUY, "5", "1010", time_in_force=TimeInForce.FOK)
+    assert order.status is OrderStatus.FILLED
+
+
 # -- prices and contracts -------------------------------------------------------------------------------------------
 
 
@@ -147,11 +154,33 @@ def test_smaller_brackets_bound_the_next_order(engine: FaultyEngine) -> None:
     engine.market_order(BUY, "40")
     engine.inject("bracket_change", for_ms=5_000, amount="0.1")
     engine.wait(0)
-    assert engine.exchange.brackets(BTC)[BTC][0].notional_cap == 5_000
+    first, second, _ = engine.exchange.brackets(BTC)[BTC]
+    assert (first.notional_cap, second.notional_floor, second.cum) == (5_000, 5_000, 75)
     with pytest.raises(ApiError):
         engine.market_order(BUY, "40")
     engine.wait(5_000)
     engine.market_order(BUY, "40")
+
+
+def test_changed_brackets_liquidate_at_once_what_they_no_longer_allow(engine: FaultyEngine) -> None:
+    engine.market_order(BUY, "100")
+    engine.inject("hand_withdraw", amount="1")
+    engine.wait(0)
+    engine.market.marks[BTC] = D(995)
+    engine.wait(0)
+    assert engine.position() == 100
+    engine.inject("bracket_change", for_ms=5_000, amount="0.05")
+    engine.wait(0)
+    assert engine.position() == 0
+
+
+def test_levels_that_a_gap_moves_onto_one_tick_keep_their_quantity(engine: FaultyEngine) -> None:
+    engine.market.book([("1000.0", "1"), ("999.9", "2"), ("999.8", "3")], [("1000.1", "4"), ("1000.2", "5")])
+    engine.inject("price_gap", for_ms=1_000, amount="-0.5")
+    engine.wait(0)
+    bids, asks = engine.faulty_market.depth(BTC, 5)
+    assert (sum(quantity for _, quantity in bids), sum(quantity for _, quantity in asks)) == (6, 9)
+    assert len(bids) < 3 and bids[0][0] == 500
 
 
 # -- forced closes --------------------------------------------------------------------------------------------------
@@ -262,6 +291,13 @@ def test_hand_changes_the_position_by_an_order_of_its_own(
     engine.wait(0)
     assert engine.position() == D(left)
     assert engine.exchange.all_orders(BTC)[-1].client_order_id.startswith("web_")
+
+
+def test_hand_that_reduces_never_turns_the_position_round(engine: FaultyEngine) -> None:
+    engine.market_order(BUY, "1")
+    engine.inject("hand_reduce", amount=3)
+    engine.wait(0)
+    assert engine.position() == 0
 
 
 def test_hand_cancels_the_stop_and_leaves_the_target(engine: FaultyEngine) -> None:
