@@ -150,8 +150,11 @@ def _belongs(trade: Trade, fill: FillReport) -> bool:
     The leg is free before a trade is decided: an older fill was booked by an earlier process (its row stands, a second
     one is not taken) or concerned nobody here. One after our last exit is a position of its own.
     """
-    if trade.entered == 0 or fill.event_time_ms <= trade.created_time_ms:
+    if fill.event_time_ms <= trade.created_time_ms:
         return False
+    if trade.entered == 0:
+        # An entry of unknown outcome may have filled already, and somebody closed it before we heard of it.
+        return trade.entry is not None and not trade.entry.has_ended and fill.side is trade.direction.exit_side
     is_flat = trade.leaves == 0 and not trade.lacks_fills
     return not is_flat or fill.event_time_ms <= trade.last_fill_time_ms
 
