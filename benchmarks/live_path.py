@@ -184,11 +184,11 @@ def main() -> int:
     result: dict[str, Any] = {"benchmark": "live_path"}
     misses: list[str] = []
     try:
-        real_time = Load(options.symbols, 1, options.positions, 1, MARKET_START)
+        real_time = Load(options.symbols, 1, options.positions, 40_000, MARKET_START)
         result["speed_1"], missed = measure(real_time, folder / "speed_1", minutes * 60)
         misses += missed
         if speed_minutes:
-            fast = Load(options.symbols, 60, 8, 5, MARKET_START)
+            fast = Load(options.symbols, 60, 8, 300_000, MARKET_START)
             result["speed_60"], missed = measure(fast, folder / "speed_60", speed_minutes * 60)
             misses += missed
     except RunFailed as failure:

@@ -1,7 +1,7 @@
 """A run to measure: the exchange and the trader as processes of their own, with a configuration of the benchmark's own.
 
 Nothing is replaced: both are started through `main.py`. Only the parameters are such that many symbols signal at once
-(a band of almost no width, no trend filter, positions closed after a minute) and that the account can carry it.
+(a band of almost no width, no trend filter, positions closed before the next candle) and that the account carries it.
 """
 
 from __future__ import annotations
@@ -36,7 +36,6 @@ adx_window: 14
 adx_max: 100
 target_pct: 0.6
 stop_pct: 0.3
-max_holding_minutes: {holding_minutes}
 volatility_halt_pct: 50
 """
 
@@ -48,7 +47,7 @@ limits:
   max_open_positions: {positions}
   max_daily_loss_fraction: 0.99
   max_drawdown_fraction: 0.99
-defaults: {{max_position_notional: 1000, max_exposure_fraction: 0.25}}
+defaults: {{max_position_notional: 1000, max_exposure_fraction: 0.25, max_holding_ms: {holding_ms}}}
 symbols: {{BTCUSDT: {{}}}}
 """
 
@@ -59,12 +58,12 @@ class RunFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What is traded: symbols, market time per wall time, positions at a time, and how long each is held."""
+    """What is traded: symbols, market time per wall time, positions at a time, how long each is held (market time)."""
 
     symbols: int
     speed: float
     positions: int
-    holding_minutes: int
+    holding_ms: int
     start: str
     """First instant of the market: fixed, so that every run reads the same amount of history."""
 
@@ -149,9 +148,11 @@ class TradingRun:
         config, strategy = self.folder / "config", self.folder / "strategies" / STRATEGY
         config.mkdir(parents=True)
         strategy.mkdir(parents=True)
-        (config / "symbols.yaml").write_text(_LIMITS.format(positions=self.load.positions))
+        (config / "symbols.yaml").write_text(
+            _LIMITS.format(positions=self.load.positions, holding_ms=self.load.holding_ms)
+        )
         shutil.copy(PROJECT / "strategies" / STRATEGY / "strategy.py", strategy)
-        (strategy / "default.yaml").write_text(_PARAMETERS.format(holding_minutes=self.load.holding_minutes))
+        (strategy / "default.yaml").write_text(_PARAMETERS)
 
     def _start_exchange(self) -> None:
         load = self.load

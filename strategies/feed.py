@@ -20,8 +20,8 @@ from strategies.aggregate import Aggregator
 from strategies.series import CandleSeries, Gap, Offer, Phase
 
 BASE = "1m"
-BATCH = 499
-"""Candles of a request: of the sizes that the venue offers the one that gives most candles for its weight (2)."""
+BATCH = 1500
+"""Most candles that the venue returns at once."""
 BREATH = 200
 """Candles of history after which the event loop gets a turn."""
 ATTEMPTS = 3

@@ -20,6 +20,7 @@ from core.records import (
     CandleRecord,
     DecisionRecord,
     HaltRecord,
+    PositionMarkRecord,
     Record,
     SignalRecord,
     SignalStatus,
@@ -321,6 +322,8 @@ def test_symbol_of_each_effect() -> None:
     assert symbol_of(Persist((SignalRecord(made, SignalStatus.DENIED),))) == BTC
     assert symbol_of(Persist((DecisionRecord(verdict),))) == ETH
     assert symbol_of(Persist((candle,))) == BTC
+    mark = PositionMarkRecord(1, D(1), D(0), 1)
+    assert symbol_of(Persist((mark, candle))) == BTC, "a mark has no symbol: its batch is its trade's all the same"
     assert symbol_of(Send(FetchPositions())) == ""
     assert symbol_of(Send(FetchPositions(BTC))) == BTC
 

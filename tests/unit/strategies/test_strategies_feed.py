@@ -83,14 +83,14 @@ async def test_warm_up_delivers_the_needed_history_in_order() -> None:
     assert bench.feed.waiting() == ()
 
 
-async def test_warm_up_reads_long_history_in_batches_of_499() -> None:
+async def test_warm_up_reads_long_history_in_batches_of_1500() -> None:
     market = walk(4_000)
     bench = Bench(candles=market, needed=3_900)
     bench.source.now = START + 4_000 * MINUTE
     await bench.feed.warm_up()
     assert bench.heard.minutes(Phase.WARM_UP) == list(range(101, 4_000))
-    assert [limit for *_, limit in bench.source.requests][:2] == [499, 499]
-    assert max(limit for *_, limit in bench.source.requests) == 499
+    assert [limit for *_, limit in bench.source.requests][:2] == [1500, 1500]
+    assert max(limit for *_, limit in bench.source.requests) == 1500
 
 
 async def test_request_for_a_short_gap_has_a_small_limit_because_weight_grows_with_it() -> None:
