@@ -16,6 +16,8 @@ from core.commands import (
     FetchOpenAlgoOrders,
     FetchOpenOrders,
     FetchPositions,
+    Outcome,
+    Refused,
     VenueCommand,
     VenueReply,
 )
@@ -93,7 +95,7 @@ class Reconciler:
         if snapshot is None or reply.command not in snapshot.outstanding:
             return
         if not isinstance(reply.outcome, Accepted):
-            self._fail(desk, str(reply.outcome))
+            self._fail(desk, str(reply.outcome), _rest_ms(reply.outcome))
             return
         snapshot.outstanding.discard(reply.command)
         if isinstance(reply.command, FetchPositions):
@@ -131,10 +133,10 @@ class Reconciler:
         # A demand that came while it ran is about something that it may not have seen.
         desk.link.reconciled = desk.wanted_reconcile is None
 
-    def _fail(self, desk: Desk, why: str) -> None:
+    def _fail(self, desk: Desk, why: str, rest_ms: int = 0) -> None:
         snapshot, self._snapshot = self._snapshot, None
         self._failures += 1
-        self._next_ms = desk.now_ms + desk.policy.reconcile_retry_ms
+        self._next_ms = desk.now_ms + max(desk.policy.reconcile_retry_ms, rest_ms)
         if snapshot is not None and not desk.link.reconciled:
             desk.wanted_reconcile = desk.wanted_reconcile or snapshot.reason
         if self._failures == desk.policy.reconcile_failures_max:
@@ -145,6 +147,11 @@ class Reconciler:
                 "Reconciliation fails",
                 f"{self._failures} tries failed, last: {why[:200]}. No entries until one succeeds.",
             )
+
+
+def _rest_ms(outcome: Outcome) -> int:
+    """How long a refusal asks to wait: tries before that would only use up what other reads need."""
+    return int((outcome.retry_after_s or 0) * 1000) if isinstance(outcome, Refused) else 0
 
 
 def _mentioned(desk: Desk, snapshot: Snapshot) -> set[str]:

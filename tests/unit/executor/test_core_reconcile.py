@@ -13,6 +13,7 @@ from core.commands import (
     FetchOpenOrders,
     FetchPositions,
     RefusalKind,
+    Refused,
 )
 from core.enums import AlgoStatus, Leg, OrderType, PositionSide, Side
 from core.events import (
@@ -75,6 +76,16 @@ def test_read_that_fails_means_unknown_not_flat(kind: type, answer: object) -> N
     lab.signal(number=1)
     lab.run(500)
     assert lab.state() is TradeState.PROTECTED
+
+
+def test_throttled_read_is_not_repeated_before_its_time() -> None:
+    lab = Lab(ready=False)
+    lab.fault(Refused(RefusalKind.THROTTLED, 0, "used up", 20.0), kind=FetchPositions)
+    lab.make_ready()
+    lab.run(15_000)
+    assert not lab.core.view().is_reconciled
+    lab.run(10_000)
+    assert lab.core.view().is_reconciled
 
 
 def test_answer_that_never_comes_is_given_up_and_asked_again() -> None:
