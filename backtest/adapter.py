@@ -147,23 +147,31 @@ def _place_algo(exchange: Exchange, request: AlgoOrderRequest) -> AlgoOrderRepor
 def event_of(event: ExchangeEvent, now_ms: int) -> Event | None:
     """Return the core's event for a private engine event; None for market items and warnings."""
     if isinstance(event, OrderEvent):
-        fill = None if event.fill is None else fill_report(event.fill, event.order.client_order_id)
-        report = order_report(event.order, event.execution_type, fill=fill, expiry_reason=event.expiry_reason)
-        return OrderUpdated(report, event.time_ms, now_ms)
+        return order_update(event, now_ms)
     if isinstance(event, AlgoEvent):
         return AlgoOrderUpdated(algo_report(event.order), event.time_ms, now_ms)
     if isinstance(event, AccountEvent):
-        balances = tuple(
-            BalanceReport(b.asset, b.wallet_balance, b.cross_wallet_balance, None, b.change) for b in event.balances
-        )
-        positions = tuple(
-            PositionReport(p.symbol, p.position_side, p.quantity, p.entry_price, p.unrealised_pnl, event.time_ms)
-            for p in event.positions
-        )
-        return AccountUpdated(event.reason, balances, positions, event.time_ms, now_ms)
+        return account_update(event, now_ms)
     if isinstance(event, AccountConfigEvent):
         return AccountConfigChanged(event.symbol, event.leverage, None, event.time_ms, now_ms)
     return None
+
+
+def order_update(event: OrderEvent, now_ms: int) -> OrderUpdated:
+    fill = None if event.fill is None else fill_report(event.fill, event.order.client_order_id)
+    report = order_report(event.order, event.execution_type, fill=fill, expiry_reason=event.expiry_reason)
+    return OrderUpdated(report, event.time_ms, now_ms)
+
+
+def account_update(event: AccountEvent, now_ms: int) -> AccountUpdated:
+    balances = tuple(
+        BalanceReport(b.asset, b.wallet_balance, b.cross_wallet_balance, None, b.change) for b in event.balances
+    )
+    positions = tuple(
+        PositionReport(p.symbol, p.position_side, p.quantity, p.entry_price, p.unrealised_pnl, event.time_ms)
+        for p in event.positions
+    )
+    return AccountUpdated(event.reason, balances, positions, event.time_ms, now_ms)
 
 
 def order_report(

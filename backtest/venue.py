@@ -10,13 +10,22 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from decimal import Decimal
 
-from backtest.adapter import event_of, execute
+from backtest.adapter import account_update, algo_report, execute, order_update
 from backtest.market import CandleMarket
 from core.candle import DAY_MS
 from core.commands import SubmitOrder, VenueReply
 from core.effects import Effect, Notify, Persist, Send
 from core.enums import AlgoStatus, Leg, OrderType
-from core.events import OrderUpdated, PriceUpdated, SignalReceived, StreamChanged, StreamKind, StreamState, Tick
+from core.events import (
+    AlgoOrderUpdated,
+    OrderUpdated,
+    PriceUpdated,
+    SignalReceived,
+    StreamChanged,
+    StreamKind,
+    StreamState,
+    Tick,
+)
 from core.instrument import Instrument
 from core.limits import TradingConfig
 from core.orders import FillReport, LeverageBracket
@@ -28,7 +37,7 @@ from executor.inputs import Input
 from executor.policy import ExecutionPolicy
 from executor.setup import SetupReport, SymbolSetup
 from simulator.engine.config import ExchangeConfig
-from simulator.engine.events import AlgoEvent, ExchangeEvent, OrderEvent
+from simulator.engine.events import AccountEvent, AlgoEvent, ExchangeEvent, OrderEvent
 from simulator.engine.exchange import Exchange
 from simulator.market.catalog import SymbolSpec
 
@@ -186,14 +195,21 @@ class ReplayVenue:
         self._run()
 
     def _queue(self, events: list[ExchangeEvent], time_ms: int) -> None:
+        """Queue what the core has to hear: ended conditional orders first, so that it need not ask about them."""
+        told: list[Input] = []
         for event in events:
-            if isinstance(event, OrderEvent):
-                if event.execution_type == "NEW":
-                    continue
-            elif isinstance(event, AlgoEvent) and event.order.status in _TOLD_BY_ANSWER:
-                continue
-            told = event_of(event, time_ms)
-            if told is not None:
-                if isinstance(told, OrderUpdated) and told.report.fill is not None:
-                    self._on_fill(told.report.fill)
-                self._events.append(told)
+            if isinstance(event, AlgoEvent):
+                if event.order.status not in _TOLD_BY_ANSWER:
+                    self._events.append(AlgoOrderUpdated(algo_report(event.order), event.time_ms, time_ms))
+            elif isinstance(event, OrderEvent):
+                if event.execution_type != "NEW":
+                    told.append(self._execution(event, time_ms))
+            elif isinstance(event, AccountEvent):
+                told.append(account_update(event, time_ms))
+        self._events.extend(told)
+
+    def _execution(self, event: OrderEvent, time_ms: int) -> OrderUpdated:
+        update = order_update(event, time_ms)
+        if update.report.fill is not None:
+            self._on_fill(update.report.fill)
+        return update

@@ -82,7 +82,7 @@ class TrackedOrder:
 
     @property
     def executed(self) -> Decimal:
-        return max(self.reported, self.booked)
+        return self.reported if self.reported > self.booked else self.booked
 
     @property
     def has_ended(self) -> bool:

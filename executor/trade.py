@@ -116,12 +116,19 @@ class Trade:
 
     def newest(self, leg: Leg) -> TrackedOrder | None:
         """Return the newest order of a leg, dead or alive."""
-        return max(self.legs(leg), key=lambda order: order.attempt, default=None)
+        newest = None
+        for order in self.orders.values():
+            if order.leg is leg and (newest is None or order.attempt > newest.attempt):
+                newest = order
+        return newest
 
     def standing(self, leg: Leg) -> TrackedOrder | None:
         """Return the newest order of a leg that lives or may live, or None."""
-        alive = (order for order in self.legs(leg) if not order.has_ended)
-        return max(alive, key=lambda order: order.attempt, default=None)
+        newest = None
+        for order in self.orders.values():
+            if order.leg is leg and not order.has_ended and (newest is None or order.attempt > newest.attempt):
+                newest = order
+        return newest
 
     def next_id(self, leg: Leg, epoch: int) -> str:
         """Return a client order id that this leg has never used.
@@ -136,12 +143,16 @@ class Trade:
     @property
     def entered(self) -> Decimal:
         """Quantity entered: by the entry order (told or booked) and by others who added to the position."""
-        entry = self.entry
-        return (entry.executed if entry is not None else ZERO) + self.added
+        entry = self.orders.get(self.client_order_id)
+        return self.added if entry is None else entry.executed + self.added
 
     @property
     def exited(self) -> Decimal:
-        return sum((o.executed for o in self.orders.values() if o.leg.is_exit), ZERO) + self.exited_elsewhere
+        total = self.exited_elsewhere
+        for order in self.orders.values():
+            if order.leg is not Leg.ENTRY:
+                total += order.executed
+        return total
 
     @property
     def leaves(self) -> Decimal:

@@ -1,0 +1,167 @@
+"""Speed and memory of the backtest: a year of one-minute candles, one core, after imports.
+
+    uv run python -m benchmarks.backtest [--runs 5] [--days 365]
+
+The market is a seeded random walk with a daily rhythm of volatility and volume, so that every machine measures the same
+work. Each case is run in turn, `--runs` times over; medians count, and every rate is also given as a ratio to the bare
+columns (indicators and decisions without any execution). One JSON line at the end holds all of it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from decimal import Decimal
+from pathlib import Path
+
+import numpy as np
+
+from backtest.candles import MINUTE_MS, ReplayCandles, from_units
+from backtest.parameters import active_strategies
+from backtest.run import replay, run
+from backtest.settings import ReplaySettings
+from backtest.signals import decide
+from core.enums import Direction, PositionMode
+from core.limits import RiskLimits, SizingPolicy, SymbolLimits, TradingConfig
+from simulator.market.catalog import CATALOG, generated_specs
+from strategies.base import Decision, Indicators, Strategy, Values
+from strategies.indicators import Adx, SessionVwap
+from strategies.loader import ActiveStrategy
+from strategies.params import StrategyParams
+
+ROOT = Path(__file__).resolve().parent.parent / "strategies"
+START_MS = 1_735_689_600_000  # 2025-01-01
+DAY_MINUTES = 1_440
+
+
+class PlainReversion(Strategy):
+    """The rules of vwap_reversion as a user would write them: candle by candle, in plain Python."""
+
+    name = "plain_reversion"
+
+    def indicators(self) -> Indicators:
+        return {"adx": Adx(14), ("vwap", "sd"): SessionVwap()}
+
+    def decide(self, v: Values) -> Decision:
+        if not v.adx < 20 or not v.sd > 0:
+            return None
+        if v.close < v.vwap - 2 * v.sd:
+            return self.enter(Direction.LONG, stop_pct=Decimal("0.3"), target_pct=Decimal("0.6"))
+        if v.close > v.vwap + 2 * v.sd:
+            return self.enter(Direction.SHORT, stop_pct=Decimal("0.3"), target_pct=Decimal("0.6"))
+        return None
+
+
+def market(symbol: str, days: int, seed: int) -> ReplayCandles:
+    """Return candles of `days` days around 68,250 with a tick of 0.1: about 0.09 % a minute, as BTCUSDT is listed."""
+    rng = np.random.default_rng(seed)
+    count = days * DAY_MINUTES
+    rhythm = 1 + 0.5 * np.sin(2 * np.pi * np.arange(count) / DAY_MINUTES)
+    moves = rng.standard_normal(count) * 0.00055 * rhythm
+    # A weak pull back to the start keeps a year's walk in one order of magnitude.
+    level, path = 0.0, np.empty(count)
+    for index, move in enumerate(moves.tolist()):
+        level += move - 0.00002 * level
+        path[index] = level
+    close = np.rint(682_500 * np.exp(path)).astype(np.int64)
+    open_ = np.concatenate(([682_500], close[:-1])).astype(np.int64)
+    reach = np.abs(rng.standard_normal((2, count))) * 0.0003 * rhythm * close
+    high = np.maximum(open_, close) + np.rint(reach[0]).astype(np.int64)
+    low = np.minimum(open_, close) - np.rint(reach[1]).astype(np.int64)
+    volume = np.round(rng.gamma(2.0, 30.0, count) * rhythm, 3)
+    times = START_MS + MINUTE_MS * np.arange(count, dtype=np.int64)
+    spec = {one.symbol: one for one in generated_specs(60)}[symbol]
+    listed = CATALOG["BTCUSDT"]
+    made = type(spec)(
+        **{name: getattr(listed, name) for name in spec.__slots__ if name != "instrument"},
+        instrument=type(spec.instrument)(
+            **{name: getattr(listed.instrument, name) for name in spec.instrument.__slots__ if name != "symbol"},
+            symbol=symbol,
+        ),
+    )
+    return from_units(symbol, made, 1, times, (open_, high, low, close), volume)
+
+
+def config_for(*symbols: str) -> TradingConfig:
+    limits = RiskLimits(max_drawdown_fraction=None, max_daily_loss_fraction=None, min_balance=None)
+    return TradingConfig(
+        PositionMode.ONEWAY,
+        "USDT",
+        SizingPolicy(risk_usd=Decimal(10)),
+        limits,
+        {symbol: SymbolLimits(symbol) for symbol in symbols},
+    )
+
+
+def medians(cases: dict[str, Callable[[], int]], runs: int) -> dict[str, tuple[float, int]]:
+    """Return the median seconds of each case and what it returned; the cases take turns."""
+    seconds: dict[str, list[float]] = {name: [] for name in cases}
+    results: dict[str, int] = {}
+    for _ in range(runs):
+        for name, case in cases.items():
+            start = time.perf_counter()
+            results[name] = case()
+            seconds[name].append(time.perf_counter() - start)
+    return {name: (statistics.median(values), results[name]) for name, values in seconds.items()}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--days", type=int, default=365)
+    parser.add_argument("--portfolio", type=int, default=10, help="symbols of the portfolio case; 0 leaves it out")
+    options = parser.parse_args()
+    settings = ReplaySettings(deposit=Decimal(100_000))
+    one = market("BTCUSDT", options.days, seed=1)
+    (gated,) = active_strategies(ROOT, ["vwap_reversion"], ["BTCUSDT"])
+    plain = ActiveStrategy("plain_reversion", "BTCUSDT", PlainReversion, StrategyParams())
+    config = config_for("BTCUSDT")
+    cases: dict[str, Callable[[], int]] = {
+        "columns_only": lambda: len(decide(gated, one).indices),
+        "vwap_reversion": lambda: len(replay([one], [gated], config, settings)[1].trades),
+        "vwap_reversion_with_metrics": lambda: run([one], [gated], config, settings).metrics.trades,
+        "plain_python_strategy": lambda: len(replay([one], [plain], config, settings)[1].trades),
+    }
+    measured = medians(cases, options.runs)
+    peak_one_mb = _peak_mb()
+    candles = {name: len(one) for name in cases}
+    if options.portfolio:
+        symbols = [spec.symbol for spec in generated_specs(options.portfolio)]
+        many = [market(symbol, options.days, seed) for seed, symbol in enumerate(symbols, 1)]
+        strategies = active_strategies(ROOT, ["vwap_reversion"], symbols)
+        shared = config_for(*symbols)
+        name = f"portfolio_of_{options.portfolio}"
+        case = {name: lambda: len(replay(many, strategies, shared, settings)[1].trades)}
+        measured |= medians(case, options.runs)
+        candles[name] = sum(map(len, many))
+    base = measured["columns_only"][0] / candles["columns_only"]
+    result = {
+        "days": options.days,
+        "runs": options.runs,
+        "python": sys.version.split()[0],
+        "peak_mb_one_symbol": peak_one_mb,
+    }
+    for name, (seconds, trades) in measured.items():
+        rate = candles[name] / seconds
+        result[name] = {
+            "seconds": round(seconds, 4),
+            "candles_per_s": round(rate),
+            "times_columns_only": round(seconds / candles[name] / base, 2),
+            "signals" if name == "columns_only" else "trades": trades,
+        }
+        sys.stdout.write(f"{name:30} {seconds:8.3f} s {rate:12,.0f} candles/s  {trades:6,}\n")
+    sys.stdout.write(json.dumps(result) + "\n")
+
+
+def _peak_mb() -> int:
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return round(peak / (1 << 20 if sys.platform == "darwin" else 1 << 10))
+
+
+if __name__ == "__main__":
+    main()
