@@ -179,7 +179,7 @@ def symbol_of(effect: Effect) -> str:
     """Return the symbol whose order an effect belongs to; "" for the account as a whole."""
     if isinstance(effect, Persist):
         # The first row that has one: the mark of a position carries none, and may stand before its trade's rows.
-        return next((symbol for record in effect.records if (symbol := _symbol_of_record(record))), "")
+        return next((name for record in effect.records if (name := _symbol_of_record(record))), "")
     if isinstance(effect, Send):
         command = effect.command
         symbol = command.approved.order.symbol if isinstance(command, SubmitOrder) else getattr(command, "symbol", None)
