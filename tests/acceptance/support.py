@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import sqlite3
 import subprocess
@@ -112,6 +113,13 @@ class Running:
         assert self.process.stdout is not None
         for line in self.process.stdout:
             self._lines.append(line)
+
+    def wait_for(self, pattern: str, timeout_s: float = 60) -> re.Match[str]:
+        """Wait until the output matches `pattern` and return the match."""
+        wait_for(lambda: re.search(pattern, self.output), timeout_s, f"{pattern!r} was said")
+        found = re.search(pattern, self.output)
+        assert found is not None
+        return found
 
     def stop(self, number: int = signal.SIGTERM, timeout_s: float = 60) -> int:
         """Ask it to stop, wait for its end and return its exit code."""
