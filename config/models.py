@@ -12,11 +12,12 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from core.enums import MarginType
-from core.limits import RiskLimits, SizingPolicy, SymbolLimits
+from core.limits import RiskLimits, SizingPolicy, StrategyLimits, SymbolLimits
 
 _SYMBOL = SymbolLimits(symbol="")
 _RISK = RiskLimits()
 _SIZING = SizingPolicy()
+_STRATEGY = StrategyLimits()
 _NAME = re.compile(r"[^\sa-z_/-]{3,30}(_\d{6})?")
 
 Money = Annotated[Decimal, Field(gt=0)]
@@ -70,6 +71,10 @@ class SymbolEntry(ClosedModel):
     max_daily_quantity: Money | None = Field(
         default=_SYMBOL.max_daily_quantity,
         description="most that may be entered a UTC day, base asset; empty: no limit",
+    )
+    max_daily_loss: Money | None = Field(
+        default=_SYMBOL.max_daily_loss,
+        description="loss on the symbol that stops its entries until 00:00 UTC, quote asset; empty: no limit",
     )
     max_holding_ms: PositiveMilliseconds | None = Field(
         default=_SYMBOL.max_holding_ms, description="a position is closed after this long, ms; empty: no limit"
@@ -127,6 +132,19 @@ class LimitsEntry(ClosedModel):
     )
 
 
+class StrategyEntry(ClosedModel):
+    """Limits of one strategy, on top of those of the account and of the symbol."""
+
+    max_daily_loss: Money | None = Field(
+        default=_STRATEGY.max_daily_loss,
+        description="loss of a UTC day over all symbols that stops this strategy until the next; empty: no own limit",
+    )
+    max_daily_quantity: Money | None = Field(
+        default=_STRATEGY.max_daily_quantity,
+        description="most that it may enter on a symbol in a UTC day, base asset; empty: no own limit",
+    )
+
+
 class SizingEntry(ClosedModel):
     """Risk a trade: a fixed amount or a percentage of equity. RISK_USD and RISK_PERCENT of `.env` override it."""
 
@@ -154,6 +172,9 @@ class SymbolsFile(ClosedModel):
     sizing: SizingEntry = Field(default_factory=SizingEntry, description="how much to risk a trade")
     limits: LimitsEntry = Field(default_factory=LimitsEntry, description="account-wide limits")
     defaults: SymbolEntry = Field(default_factory=SymbolEntry, description="what holds for every symbol")
+    strategies: dict[str, StrategyEntry] = Field(
+        default_factory=dict, description="limits of single strategies, by the name of their folder"
+    )
     symbols: dict[str, SymbolEntry] = Field(min_length=1, description="the symbols traded, with what differs")
 
     @field_validator("symbols", mode="before")

@@ -9,7 +9,7 @@ from pathlib import Path
 from config.models import SizingEntry, SymbolEntry, SymbolsFile, symbol_problem
 from config.settings import Settings
 from core.errors import ConfigurationError
-from core.limits import RiskLimits, SizingPolicy, SymbolLimits, TradingConfig
+from core.limits import RiskLimits, SizingPolicy, StrategyLimits, SymbolLimits, TradingConfig
 from utils.problems import Problem
 from utils.yaml_source import YamlDocument, locate, read_yaml, validate
 
@@ -31,6 +31,7 @@ def load_trading_config(path: Path, settings: Settings, symbols: Sequence[str] |
         quote_asset=file.quote_asset,
         sizing=_sizing(file.sizing, settings),
         limits=RiskLimits(**dict(file.limits)),
+        strategies={name: StrategyLimits(**dict(entry)) for name, entry in file.strategies.items()},
         symbols={symbol: _limits_of(symbol, file) for symbol in wanted},
     )
 

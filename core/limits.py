@@ -36,7 +36,19 @@ class SymbolLimits:
     volatility_window_ms: int = 5_000
     volatility_rest_ms: int = 600_000
     max_daily_quantity: Decimal | None = None
+    max_daily_loss: Decimal | None = None
     max_holding_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StrategyLimits:
+    """Limits of one strategy on top of those of the account and of the symbol; None switches one off.
+
+    The loss counts over all its symbols, the quantity (base asset) on each symbol.
+    """
+
+    max_daily_loss: Decimal | None = None
+    max_daily_quantity: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,3 +82,4 @@ class TradingConfig:
     sizing: SizingPolicy
     limits: RiskLimits
     symbols: dict[str, SymbolLimits] = field(default_factory=dict)
+    strategies: dict[str, StrategyLimits] = field(default_factory=dict)

@@ -32,6 +32,8 @@ class RestoredState:
     last_trade_ids: Mapping[str, int] = field(default_factory=dict)
     last_income_time_ms: int | None = None
     performance_today: tuple[PerformanceRecord, ...] = ()
+    consecutive_losses: int = 0
+    """Losing trades in a row at the end of today's closed ones."""
     halts: tuple[HaltRecord, ...] = ()
     peak_equity: Decimal | None = None
     day_start_equity: Decimal | None = None

@@ -62,6 +62,7 @@ def read_state(connection: Connection, now_ms: int | None = None) -> RestoredSta
         last_trade_ids=_last_trade_ids(connection),
         last_income_time_ms=_last_income_time_ms(connection),
         performance_today=() if now_ms is None else _performance_of_day(connection, now_ms),
+        consecutive_losses=0 if now_ms is None else _consecutive_losses(connection, now_ms),
         halts=_records(connection, HaltRecord, select(_HALTS).where(_HALTS.c.active.is_(True))),
         peak_equity=None if newest is None else newest["peak_equity"],
         day_start_equity=None if now_ms is None else day_start_equity(connection, now_ms),
@@ -110,6 +111,22 @@ def _last_income_time_ms(connection: Connection) -> int | None:
 def _performance_of_day(connection: Connection, now_ms: int) -> tuple[PerformanceRecord, ...]:
     day = to_datetime(now_ms).date().isoformat()
     return _records(connection, PerformanceRecord, select(_PERFORMANCE).where(_PERFORMANCE.c.day == day))
+
+
+def _consecutive_losses(connection: Connection, now_ms: int) -> int:
+    """Count the losing trades at the end of the UTC day's closed ones; a result of zero ends the row as a gain does."""
+    midnight = to_datetime(now_ms - now_ms % DAY_MS)
+    statement = (
+        select(_POSITIONS.c.realized_pnl, _POSITIONS.c.fees, _POSITIONS.c.funding)
+        .where(_POSITIONS.c.state == TradeState.CLOSED.value, _POSITIONS.c.closed_time >= midnight)
+        .order_by(_POSITIONS.c.closed_time.desc(), _POSITIONS.c.intent_id.desc())
+    )
+    losses = 0
+    for realized, fees, funding in connection.execute(statement):
+        if realized - fees + funding >= 0:
+            break
+        losses += 1
+    return losses
 
 
 def _next_intent(connection: Connection) -> int:

@@ -10,6 +10,8 @@ from core.enums import PositionSide
 from core.orders import BalanceReport, PositionReport
 
 ZERO = Decimal(0)
+TRANSFER_REASONS = frozenset({"DEPOSIT", "WITHDRAW", "ADMIN_DEPOSIT", "ADMIN_WITHDRAW", "ASSET_TRANSFER"})
+"""Reasons of an account event for money that came or went without trading."""
 LegKey = tuple[str, PositionSide]
 
 
@@ -89,6 +91,19 @@ class Account:
             if balance.asset == self.quote_asset:
                 self.wallet = balance.wallet_balance
                 self._reported_available = balance.available
+
+    def on_transfer(self, balances: Iterable[BalanceReport]) -> None:
+        """Move peak and day's start with money that a person put in or took out: that is neither gain nor loss."""
+        for balance in balances:
+            if balance.asset == self.quote_asset:
+                self.peak_equity = max(ZERO, self.peak_equity + balance.balance_change)
+                if self.day_start_equity is not None:
+                    self.day_start_equity = max(ZERO, self.day_start_equity + balance.balance_change)
+
+    def restart_drawdown(self) -> None:
+        """Count the drawdown from the equity of now."""
+        if self.equity is not None:
+            self.peak_equity = self.equity
 
     @property
     def equity(self) -> Decimal | None:

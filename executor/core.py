@@ -14,6 +14,7 @@ from typing import Any
 from core.commands import (
     FetchSymbolConfig,
     SubmitOrder,
+    VenueCommand,
     VenueReply,
 )
 from core.effects import Effect
@@ -42,14 +43,24 @@ from core.limits import SymbolLimits, TradingConfig
 from core.orders import AlgoOrderReport, OrderReport
 from core.ports import InstrumentSource
 from core.restore import RestoredState
-from executor import audit, doubt, entry, ledger, valuation
-from executor.account import Account
+from executor import audit, doubt, entry, fencing, kill, ledger, valuation
+from executor.account import TRANSFER_REASONS, Account
 from executor.book import Book
 from executor.days import DayLedger
 from executor.desk import Desk
 from executor.halts import Halts
 from executor.income import IncomeBook
-from executor.inputs import Input, PersistenceFailed, PersistenceRecovered, ReconcileRequested, StopRequested
+from executor.inputs import (
+    FlattenRequested,
+    Input,
+    KillRequested,
+    LeaseLost,
+    PersistenceFailed,
+    PersistenceRecovered,
+    ReconcileRequested,
+    ResumeRequested,
+    StopRequested,
+)
 from executor.marks import Market
 from executor.outbox import Outbox
 from executor.policy import ExecutionPolicy
@@ -92,7 +103,7 @@ class TradingCore:
             next_intent=max(next_intent, restored.next_intent),
             book=Book(),
             account=Account(config.quote_asset, restored.peak_equity, restored.day_start_equity),
-            days=DayLedger(restored.performance_today),
+            days=DayLedger(restored.performance_today, restored.consecutive_losses),
             halts=Halts(restored.halts),
             market=Market({symbol: limits.volatility_window_ms for symbol, limits in config.symbols.items()}),
             setup=dict(setup.symbols) if setup is not None else {},
@@ -119,6 +130,10 @@ class TradingCore:
     def view(self) -> CoreView:
         """Return a read-only picture for heartbeat, summary and tests."""
         return view_of(self._desk, self._reconciler.last_success_ms)
+
+    def refusal_of(self, command: VenueCommand) -> str | None:
+        """Return why a request must not leave any more, decided at the last moment before it does, or None."""
+        return fencing.refusal_of(self._desk, command)
 
     def set_clock_offset(self, offset_ms: int | None) -> None:
         """Tell the measured offset between our clock and the venue's; None while it is unknown."""
@@ -149,6 +164,7 @@ class TradingCore:
             desk.book.add(trade)
             if trade.signal_id is not None:
                 desk.remember_signal(trade.signal_id)
+        kill.restore(desk)
         self._restored = RestoredState()
 
     def _on_tick(self, _event: Tick) -> None:
@@ -160,6 +176,7 @@ class TradingCore:
         for halt in desk.halts.expire(desk.venue_ms):
             desk.write("" if halt.scope == "*" else halt.scope, halt)
         self._steer_all([*ledger.settle_held(desk), *audit.audit(desk)])
+        kill.tick(desk)
         self._steer_all(list(desk.book.active.values()))
         self._reconciler.tick(desk)
         self._write_valuation()
@@ -170,6 +187,7 @@ class TradingCore:
             self._mark_at_ms = desk.now_ms + desk.policy.mark_every_ms
             valuation.revalue(desk)
             valuation.write_marks(desk)
+            kill.watch_limits(desk)
         if desk.stat_due or self._is_stat_time():
             desk.stat_due = False
             self._stat_ms, self._stat_venue_ms = desk.now_ms, desk.venue_ms
@@ -237,8 +255,8 @@ class TradingCore:
         if owner is not None:
             doubt.apply_report(desk, *owner, report)
         changed = ledger.take_stream_fill(desk, report.fill, owner) if report.fill is not None else None
-        if owner is None and is_ours(report.client_order_id):
-            desk.demand_reconcile(f"unknown order {report.client_order_id} with our prefix")
+        if owner is None:
+            self._take_unknown(report.client_order_id)
         for trade in {id(t): t for t in (changed, owner[0] if owner else None) if t is not None}.values():
             wake(self._desk, trade)
 
@@ -249,16 +267,23 @@ class TradingCore:
         desk = self._desk
         owner = desk.book.by_client_id(report.client_order_id)
         if owner is None:
-            if is_ours(report.client_order_id):
-                desk.demand_reconcile(f"unknown order {report.client_order_id} with our prefix")
+            self._take_unknown(report.client_order_id)
             return
         doubt.apply_report(desk, *owner, report)
         self._steer_all(ledger.settle_held(desk))
         wake(self._desk, owner[0])
 
+    def _take_unknown(self, client_order_id: str) -> None:
+        """An order with our prefix that the book does not know: a lost row, or another process on this account."""
+        if is_ours(client_order_id):
+            self._desk.demand_reconcile(f"unknown order {client_order_id} with our prefix")
+            fencing.freeze_if_younger(self._desk, client_order_id)
+
     def _on_account(self, event: AccountUpdated) -> None:
         desk = self._desk
         desk.account.on_balances(event.balances)
+        if event.reason in TRANSFER_REASONS:
+            desk.account.on_transfer(event.balances)
         for row in event.positions:
             if row.position_side not in desk.position_sides():
                 continue
@@ -306,6 +331,19 @@ class TradingCore:
 
     def _on_stop(self, _event: StopRequested) -> None:
         self._desk.link.stopping = True
+
+    def _on_kill(self, event: KillRequested) -> None:
+        kill.kill(self._desk, event.detail)
+
+    def _on_flatten(self, event: FlattenRequested) -> None:
+        kill.flatten(self._desk, event.symbol, event.detail)
+        self._steer_all(self._desk.book.of_symbol(event.symbol))
+
+    def _on_resume(self, _event: ResumeRequested) -> None:
+        kill.resume(self._desk)
+
+    def _on_lease_lost(self, event: LeaseLost) -> None:
+        fencing.on_lease_lost(self._desk, event.detail)
 
     def _on_reconcile_requested(self, event: ReconcileRequested) -> None:
         self._desk.demand_reconcile(event.reason)
@@ -374,4 +412,8 @@ class TradingCore:
             PersistenceRecovered: self._on_persistence_recovered,
             StopRequested: self._on_stop,
             ReconcileRequested: self._on_reconcile_requested,
+            KillRequested: self._on_kill,
+            FlattenRequested: self._on_flatten,
+            ResumeRequested: self._on_resume,
+            LeaseLost: self._on_lease_lost,
         }

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import lru_cache
 
 from core.candle import DAY_MS
 from core.records import PerformanceRecord
@@ -16,18 +17,24 @@ ZERO = Decimal(0)
 
 def utc_day(time_ms: int) -> str:
     """Return the UTC date of an epoch millisecond as YYYY-MM-DD."""
-    return datetime.fromtimestamp(time_ms // 1000, tz=UTC).strftime("%Y-%m-%d")
+    return _day_text(time_ms // DAY_MS)
+
+
+@lru_cache(maxsize=64)
+def _day_text(day_number: int) -> str:
+    return datetime.fromtimestamp(day_number * DAY_MS // 1000, tz=UTC).strftime("%Y-%m-%d")
 
 
 class DayLedger:
     """Today's performance rows. A new UTC day (venue time) starts empty; yesterday's rows are in the database."""
 
-    def __init__(self, restored: Iterable[PerformanceRecord] = ()) -> None:
+    def __init__(self, restored: Iterable[PerformanceRecord] = (), consecutive_losses: int = 0) -> None:
         self._rows = {(row.strategy, row.symbol, row.day): row for row in restored}
         self._nets: dict[str, Decimal] | None = None
         self.day = ""
         self._day_end_ms = 0
-        self.consecutive_losses = 0
+        self.consecutive_losses = consecutive_losses
+        """Losing trades in a row today."""
         self.won = 0
         """Trades closed with a gain since this process started."""
 
@@ -35,6 +42,8 @@ class DayLedger:
         """Enter the day of `time_ms`; True when it is a new one."""
         if time_ms < self._day_end_ms:
             return False
+        if self.day:
+            self.consecutive_losses = 0
         self.day = utc_day(time_ms)
         self._day_end_ms = time_ms - time_ms % DAY_MS + DAY_MS
         self._rows = {key: row for key, row in self._rows.items() if key[2] == self.day}
@@ -84,6 +93,10 @@ class DayLedger:
 
     def strategy_net_pnl(self, strategy: str) -> Decimal:
         return self._by_strategy().get(strategy, ZERO)
+
+    def symbol_net_pnl(self, symbol: str) -> Decimal:
+        rows = (row for row in self._rows.values() if row.symbol == symbol and row.day == self.day)
+        return sum((_net(row) for row in rows), ZERO)
 
     def strategy_quantity(self, strategy: str, symbol: str) -> Decimal:
         row = self._rows.get((strategy, symbol, self.day))

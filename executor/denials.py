@@ -12,6 +12,7 @@ class DenialCode(StrEnum):
 
     # state of the trader and the venue
     STOPPING = "stopping"
+    LEASE_LOST = "lease_lost"
     DEGRADED = "degraded"
     NOT_RECONCILED = "not_reconciled"
     STREAM_DOWN = "stream_down"
@@ -37,6 +38,7 @@ class DenialCode(StrEnum):
     MIN_BALANCE = "min_balance"
     DAILY_LOSS = "daily_loss"
     STRATEGY_DAILY_LOSS = "strategy_daily_loss"
+    SYMBOL_DAILY_LOSS = "symbol_daily_loss"
     DRAWDOWN = "drawdown"
     CONSECUTIVE_LOSSES = "consecutive_losses"
     DAILY_QUANTITY = "daily_quantity"
@@ -54,6 +56,29 @@ class DenialCode(StrEnum):
     NOTIONAL_TOO_SMALL = "notional_too_small"
     PRICE_OUT_OF_RANGE = "price_out_of_range"
     PRICE_OUT_OF_BAND = "price_out_of_band"
+
+
+ACCOUNT_LIMITS = frozenset(
+    {
+        DenialCode.MIN_BALANCE,
+        DenialCode.DAILY_LOSS,
+        DenialCode.DRAWDOWN,
+        DenialCode.CONSECUTIVE_LOSSES,
+        DenialCode.TOTAL_EXPOSURE,
+    }
+)
+STRATEGY_LIMITS = frozenset({DenialCode.STRATEGY_DAILY_LOSS, DenialCode.DAILY_QUANTITY})
+SYMBOL_LIMITS = frozenset({DenialCode.SYMBOL_DAILY_LOSS, DenialCode.MAX_POSITION_NOTIONAL, DenialCode.SYMBOL_EXPOSURE})
+"""Denials that mean "a limit that somebody set is reached": people hear of each once a day and scope."""
+
+
+def limit_scope(code: DenialCode, strategy: str, symbol: str) -> str | None:
+    """Return whose limit a denial tells of ("" for the account), or None when it tells of no such limit."""
+    if code in ACCOUNT_LIMITS:
+        return ""
+    if code in STRATEGY_LIMITS:
+        return strategy
+    return symbol if code in SYMBOL_LIMITS else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,12 +13,12 @@ from core.instrument import Instrument
 from core.limits import SymbolLimits, TradingConfig
 from core.orders import FillReport
 from core.ports import InstrumentSource
-from core.records import AlertRecord, HaltRecord, Record
+from core.records import AlertRecord, ExitReason, HaltRecord, Record
 from core.signal import Signal
 from executor.account import Account, LegKey, Positions
 from executor.book import Book
 from executor.days import DayLedger
-from executor.halts import Halts
+from executor.halts import ALL, Halts
 from executor.marks import Market
 from executor.outbox import Outbox
 from executor.policy import ExecutionPolicy
@@ -51,6 +51,24 @@ class Suspicion:
 
 
 @dataclass(slots=True)
+class Unwinding:
+    """One scope that is to be empty ("*" or a symbol) and how far that is; see `executor.kill`. Times are our clock."""
+
+    scope: str
+    reason: ExitReason
+    since_ms: int
+    is_recorded: bool = False
+    clear_since_ms: int | None = None
+    asked_ms: int = 0
+    is_verified: bool = False
+    remaining: str = "not compared with the venue yet"
+    is_overdue: bool = False
+
+    def covers(self, symbol: str) -> bool:
+        return self.scope in (ALL, symbol)
+
+
+@dataclass(slots=True)
 class Connectivity:
     """What entries wait for. `user_ready` is False until the user stream was proved for the first time."""
 
@@ -59,6 +77,8 @@ class Connectivity:
     reconciled: bool = False
     degraded: bool = False
     stopping: bool = False
+    lease_lost: bool = False
+    """Another process trades this account now: nothing may be sent any more."""
     clock_offset_ms: int | None = 0
 
 
@@ -92,6 +112,11 @@ class Desk:
     foreign_orders: dict[str, str] = field(default_factory=dict)
     held: dict[tuple[str, int], HeldFill] = field(default_factory=dict)
     suspects: dict[LegKey, Suspicion] = field(default_factory=dict)
+    unwinding: dict[str, Unwinding] = field(default_factory=dict)
+    """What is being emptied, by scope: see `executor.kill`."""
+    flat_counts: dict[str, int] = field(default_factory=dict)
+    """How often each scope was verified flat."""
+    resumed: int = 0
     corrections: int = 0
     stat_due: bool = False
     wanted_reconcile: str | None = "start"

@@ -9,12 +9,14 @@ from core.commands import SubmitOrder
 from core.enums import Leg, PositionMode, Priority
 from core.ids import ClientOrderId
 from core.instrument import Instrument
+from core.limits import StrategyLimits
 from core.orders import Approved
 from core.records import DenialRecord, SignalRecord, SignalStatus
 from core.signal import Signal
-from executor.denials import DenialCode, Denied, denied
+from executor.denials import DenialCode, Denied, denied, limit_scope
 from executor.desk import Desk
 from executor.filters import EntryPlan, approve_entry, position_side_for, stop_trigger_price, target_trigger_price
+from executor.kill import alert_limit
 from executor.lifecycle import TradeEvent
 from executor.risk import EntryView, OrderView, check_entry, check_order
 from executor.sizing import Sized, SizingInput, size_entry
@@ -97,9 +99,16 @@ def _view(desk: Desk, signal: Signal, instrument: Instrument) -> EntryView:
         unrealized_pnl=account.unrealized_pnl,
         strategy_day_net_pnl=days.strategy_net_pnl(signal.strategy),
         strategy_day_quantity=days.strategy_quantity(signal.strategy, signal.symbol),
+        symbol_day_net_pnl=days.symbol_net_pnl(signal.symbol),
         consecutive_losses=days.consecutive_losses,
         open_positions=sum(1 for trade in desk.book.active.values() if not trade.is_over),
+        is_lease_lost=desk.link.lease_lost,
+        strategy_limits=_strategy_limits(desk, signal),
     )
+
+
+def _strategy_limits(desk: Desk, signal: Signal) -> StrategyLimits:
+    return desk.config.strategies.get(signal.strategy) or StrategyLimits()
 
 
 def _is_suspect(desk: Desk, symbol: str) -> bool:
@@ -180,6 +189,7 @@ def _approve(desk: Desk, signal: Signal, instrument: Instrument, levels: _Levels
         symbol_exposure=symbol_exposure(desk, signal.symbol),
         total_exposure=total_exposure(desk),
         strategy_day_quantity=desk.days.strategy_quantity(signal.strategy, signal.symbol),
+        strategy_limits=_strategy_limits(desk, signal),
     )
     return check_order(view, desk.config.limits, desk.limits_of(signal.symbol)) or approved
 
@@ -239,3 +249,6 @@ def _deny(desk: Desk, signal: Signal, refusal: Denied) -> None:
         ),
     )
     desk.denials += 1
+    scope = limit_scope(refusal.code, signal.strategy, signal.symbol)
+    if scope is not None:
+        alert_limit(desk, refusal, scope)

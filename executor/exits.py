@@ -5,7 +5,7 @@ A close only ever reduces, so while the position is certainly still open a secon
 
 from __future__ import annotations
 
-from core.commands import FetchPositions, RefusalKind, Refused, SubmitOrder
+from core.commands import CancelOrder, FetchPositions, RefusalKind, Refused, SubmitOrder
 from core.enums import Leg, Priority, Severity
 from core.orders import Approved
 from core.records import ExitReason, TradeState
@@ -14,6 +14,9 @@ from executor.filters import band_close, market_close
 from executor.lifecycle import TradeEvent
 from executor.tracked import Phase, TrackedOrder, track_request
 from executor.trade import Trade
+
+REDUCE_ONLY_BLOCKED = -4118
+"""The venue's code for a reducing order that finds the position taken up by other resting reducing orders."""
 
 PRICE_OUT_OF_BAND = -4131
 """The venue's code for a market order whose price would leave the band around the mark."""
@@ -95,11 +98,22 @@ def _is_flat_at_venue(desk: Desk, trade: Trade) -> bool:
 
 def on_close_refused(desk: Desk, trade: Trade, refused: Refused) -> None:
     """Nothing left to reduce is a question to the venue; everything else is tried again after the pause."""
+    if refused.code == REDUCE_ONLY_BLOCKED:
+        _clear_target(desk, trade)
     if refused.kind is RefusalKind.REDUCE_ONLY:
         desk.ask(trade.symbol, FetchPositions(trade.symbol, Priority.EXIT))
         desk.suspect(trade.symbol, trade.position_side)
     if refused.retry_after_s is not None:
         trade.timers.close_retry_at_ms = desk.now_ms + int(refused.retry_after_s * 1000)
+
+
+def _clear_target(desk: Desk, trade: Trade) -> None:
+    """Cancel a resting target whose quantity leaves no room for the close; the stop stays."""
+    for order in trade.legs(Leg.TARGET):
+        if not order.has_ended and not order.is_firing and desk.now_ms >= order.cancel_at_ms:
+            order.cancel_at_ms = desk.now_ms + desk.policy.cancel_retry_ms
+            order.cancel_asked = True
+            desk.send(trade.symbol, CancelOrder(trade.symbol, order.client_order_id, order.service, Priority.EXIT))
 
 
 def _alert_stuck(desk: Desk, trade: Trade, newest: TrackedOrder | None) -> None:

@@ -8,6 +8,11 @@ from dataclasses import replace
 from core.records import HaltRecord
 
 ALL = "*"
+KILL = "kill"
+FLATTEN = "flatten"
+DAILY_LOSS = "daily_loss"
+VERIFIED = "verified flat"
+"""At the end of the kill latch's detail once the venue confirmed that nothing is left."""
 
 
 class Halts:
@@ -30,6 +35,18 @@ class Halts:
         """Lift a halt and return the record to write, or None when there is none."""
         halt = self._active.pop((scope, reason), None)
         return None if halt is None else replace(halt, active=False)
+
+    def note(self, scope: str, reason: str, text: str) -> HaltRecord | None:
+        """Add `text` once to an active halt's detail and return the record to write, or None when nothing changes."""
+        halt = self._active.get((scope, reason))
+        if halt is None or halt.detail.endswith(text):
+            return None
+        noted = replace(halt, detail=f"{halt.detail}; {text}" if halt.detail else text)
+        self._active[scope, reason] = noted
+        return noted
+
+    def is_active(self, scope: str, reason: str) -> bool:
+        return (scope, reason) in self._active
 
     def expire(self, now_ms: int) -> list[HaltRecord]:
         """Lift every halt whose time is over; returns the records to write."""

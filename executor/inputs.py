@@ -42,4 +42,46 @@ class ReconcileRequested:
     received_time_ms: int
 
 
-Input = Event | VenueReply | PersistenceFailed | PersistenceRecovered | StopRequested | ReconcileRequested
+@dataclass(frozen=True, slots=True)
+class KillRequested:
+    """Latch the kill switch and empty the account; `detail` says who asked."""
+
+    detail: str
+    received_time_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class FlattenRequested:
+    """Empty one symbol; entries on it wait until that is verified."""
+
+    symbol: str
+    detail: str
+    received_time_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class ResumeRequested:
+    """A person lifts the kill latch. Without effect before the account was verified flat."""
+
+    received_time_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseLost:
+    """Another process took this account over: nothing more may be sent."""
+
+    detail: str
+    received_time_ms: int
+
+
+Control = (
+    PersistenceFailed
+    | PersistenceRecovered
+    | StopRequested
+    | ReconcileRequested
+    | KillRequested
+    | FlattenRequested
+    | ResumeRequested
+    | LeaseLost
+)
+Input = Event | VenueReply | Control

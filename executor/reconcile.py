@@ -25,10 +25,12 @@ from core.enums import Leg, OrderService, Priority, Severity
 from core.ids import ClientOrderId
 from core.orders import AlgoOrderReport, OrderReport, PositionReport
 from core.records import TradeState
+from executor import kill
 from executor.adoption import adopt_position, track_listed
 from executor.desk import Desk
 from executor.doubt import apply_report
-from executor.halts import ALL
+from executor.fencing import freeze_if_younger
+from executor.halts import ALL, KILL
 from executor.income import IncomeBook
 from executor.ledger import fills_command
 from executor.tracked import Phase
@@ -126,6 +128,7 @@ class Reconciler:
         self._traded -= snapshot.traded
         compare_orders(desk, snapshot)
         suspect_differences(desk)
+        kill.on_snapshot(desk, snapshot.started_ms, snapshot.positions, (*snapshot.orders, *snapshot.algo_orders))
         self._failures = 0
         self.completed += 1
         self.last_success_ms = desk.now_ms
@@ -178,9 +181,7 @@ def compare_orders(desk: Desk, snapshot: Snapshot) -> None:
         identity = ClientOrderId.parse(report.client_order_id)
         if identity is None:
             foreign[report.symbol] = f"open order {report.client_order_id} that is not ours"
-        elif identity.epoch > desk.epoch:
-            _freeze(desk, report.client_order_id)
-        else:
+        elif not freeze_if_younger(desk, report.client_order_id) or desk.halts.is_active(ALL, KILL):
             _take_listed(desk, report, identity, snapshot)
     _note_foreign(desk, foreign)
     _doubt_missing(desk, listed, snapshot.started_ms)
@@ -219,17 +220,6 @@ def _note_foreign(desk: Desk, foreign: dict[str, str]) -> None:
                 symbol=symbol,
             )
     desk.foreign_orders = foreign
-
-
-def _freeze(desk: Desk, client_order_id: str) -> None:
-    """An order of a younger epoch than ours: another process trades this account with our database's ids."""
-    desk.halt(ALL, "other_instance", f"order {client_order_id} is of a younger instance", None)
-    desk.alert(
-        f"other-instance:{desk.epoch}",
-        Severity.CRITICAL,
-        "Another instance trades this account",
-        f"Order {client_order_id} carries a younger epoch than ours ({desk.epoch}). No entries: end one of the two.",
-    )
 
 
 def _doubt_missing(desk: Desk, listed: dict[str, Listed], started_ms: int) -> None:

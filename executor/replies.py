@@ -22,7 +22,7 @@ from core.commands import (
 )
 from core.enums import Leg
 from core.orders import AlgoOrderReport, OrderReport
-from executor import doubt, exits, ledger, progress, protection, valuation
+from executor import doubt, exits, kill, ledger, progress, protection, valuation
 from executor.desk import Desk
 from executor.income import IncomeBook
 from executor.reconcile import Reconciler, suspect_differences
@@ -55,6 +55,8 @@ class Replies:
         issued_ms = self._desk.inflight.pop(reply.command, self._desk.now_ms)
         handler = self._handlers.get(type(reply.command))
         traded = handler(reply, issued_ms) if handler is not None else None
+        if reply.command == kill.COMMIT_PROOF:
+            kill.on_answer(self._desk)
         self._reconciler.on_reply(self._desk, reply, traded or set())
 
     def _on_submitted(self, reply: VenueReply, _issued_ms: int) -> None:

@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from core.enums import Direction, MarginType, SymbolStatus
-from core.limits import RiskLimits, SymbolLimits
+from core.limits import RiskLimits, StrategyLimits, SymbolLimits
 from core.orders import LeverageBracket
 from executor.denials import DenialCode, Denied, denied
 
 ZERO = Decimal(0)
+NO_STRATEGY_LIMITS = StrategyLimits()
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +55,11 @@ class EntryView:
     unrealized_pnl: Decimal = ZERO
     strategy_day_net_pnl: Decimal = ZERO
     strategy_day_quantity: Decimal = ZERO
+    symbol_day_net_pnl: Decimal = ZERO
     consecutive_losses: int = 0
     open_positions: int = 0
+    is_lease_lost: bool = False
+    strategy_limits: StrategyLimits = NO_STRATEGY_LIMITS
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +78,7 @@ class OrderView:
     symbol_exposure: Decimal
     total_exposure: Decimal
     strategy_day_quantity: Decimal
+    strategy_limits: StrategyLimits = NO_STRATEGY_LIMITS
 
     @property
     def notional(self) -> Decimal:
@@ -86,6 +91,10 @@ OrderGuard = Callable[[OrderView, RiskLimits, SymbolLimits], Denied | None]
 
 def guard_stopping(view: EntryView, _limits: RiskLimits, _symbol: SymbolLimits) -> Denied | None:
     return denied(DenialCode.STOPPING) if view.is_stopping else None
+
+
+def guard_lease(view: EntryView, _limits: RiskLimits, _symbol: SymbolLimits) -> Denied | None:
+    return denied(DenialCode.LEASE_LOST) if view.is_lease_lost else None
 
 
 def guard_degraded(view: EntryView, _limits: RiskLimits, _symbol: SymbolLimits) -> Denied | None:
@@ -180,36 +189,52 @@ def guard_balance(view: EntryView, limits: RiskLimits, _symbol: SymbolLimits) ->
     return None
 
 
-def account_daily_loss(view: EntryView) -> Decimal:
+def loss_today(day_net_pnl: Decimal, unrealized_pnl: Decimal) -> Decimal:
     """Return today's loss as a positive amount: closed results plus what open positions stand to lose now."""
-    return max(ZERO, -(view.day_net_pnl + min(ZERO, view.unrealized_pnl)))
+    return max(ZERO, -(day_net_pnl + min(ZERO, unrealized_pnl)))
 
 
-def guard_daily_loss(view: EntryView, limits: RiskLimits, _symbol: SymbolLimits) -> Denied | None:
-    loss = account_daily_loss(view)
+def daily_loss_hit(loss: Decimal, day_start_equity: Decimal, limits: RiskLimits) -> Denied | None:
+    """Return the account's daily loss limit that `loss` has reached, or None."""
     if limits.max_daily_loss is not None and loss >= limits.max_daily_loss:
         return denied(DenialCode.DAILY_LOSS, loss=loss, limit=limits.max_daily_loss)
     if limits.max_daily_loss_fraction is not None:
-        limit = view.day_start_equity * limits.max_daily_loss_fraction
+        limit = day_start_equity * limits.max_daily_loss_fraction
         if loss > 0 and loss >= limit:
             return denied(DenialCode.DAILY_LOSS, loss=loss, limit=limit)
     return None
 
 
+def drawdown_hit(equity: Decimal, peak_equity: Decimal, limits: RiskLimits) -> Denied | None:
+    """Return the drawdown limit when equity has fallen that far from its peak, or None."""
+    if limits.max_drawdown_fraction is None or peak_equity <= 0:
+        return None
+    drawdown = (peak_equity - equity) / peak_equity
+    if drawdown >= limits.max_drawdown_fraction:
+        return denied(DenialCode.DRAWDOWN, drawdown_fraction=drawdown, limit=limits.max_drawdown_fraction)
+    return None
+
+
+def guard_daily_loss(view: EntryView, limits: RiskLimits, _symbol: SymbolLimits) -> Denied | None:
+    return daily_loss_hit(loss_today(view.day_net_pnl, view.unrealized_pnl), view.day_start_equity, limits)
+
+
+def guard_drawdown(view: EntryView, limits: RiskLimits, _symbol: SymbolLimits) -> Denied | None:
+    return None if view.equity is None else drawdown_hit(view.equity, view.peak_equity, limits)
+
+
 def guard_strategy_loss(view: EntryView, limits: RiskLimits, _symbol: SymbolLimits) -> Denied | None:
-    limit = limits.max_strategy_daily_loss
+    """A strategy's loss of the day, by the limit of all strategies and by its own."""
+    limit = _smaller(limits.max_strategy_daily_loss, view.strategy_limits.max_daily_loss)
     if limit is not None and -view.strategy_day_net_pnl >= limit:
         return denied(DenialCode.STRATEGY_DAILY_LOSS, net_pnl=view.strategy_day_net_pnl, limit=limit)
     return None
 
 
-def guard_drawdown(view: EntryView, limits: RiskLimits, _symbol: SymbolLimits) -> Denied | None:
-    """Refuse when equity has fallen too far from its peak."""
-    if limits.max_drawdown_fraction is None or view.equity is None or view.peak_equity <= 0:
-        return None
-    drawdown = (view.peak_equity - view.equity) / view.peak_equity
-    if drawdown >= limits.max_drawdown_fraction:
-        return denied(DenialCode.DRAWDOWN, drawdown_fraction=drawdown, limit=limits.max_drawdown_fraction)
+def guard_symbol_loss(view: EntryView, _limits: RiskLimits, symbol: SymbolLimits) -> Denied | None:
+    limit = symbol.max_daily_loss
+    if limit is not None and -view.symbol_day_net_pnl >= limit:
+        return denied(DenialCode.SYMBOL_DAILY_LOSS, net_pnl=view.symbol_day_net_pnl, limit=limit)
     return None
 
 
@@ -218,6 +243,11 @@ def guard_consecutive_losses(view: EntryView, limits: RiskLimits, _symbol: Symbo
     if limit is not None and view.consecutive_losses >= limit:
         return denied(DenialCode.CONSECUTIVE_LOSSES, losses=view.consecutive_losses, limit=limit)
     return None
+
+
+def _smaller(first: Decimal | None, second: Decimal | None) -> Decimal | None:
+    """Return the stricter of two limits, either of which may be off."""
+    return min((limit for limit in (first, second) if limit is not None), default=None)
 
 
 def guard_open_positions(view: EntryView, limits: RiskLimits, _symbol: SymbolLimits) -> Denied | None:
@@ -250,7 +280,7 @@ def guard_total_exposure(view: OrderView, limits: RiskLimits, _symbol: SymbolLim
 
 
 def guard_daily_quantity(view: OrderView, _limits: RiskLimits, symbol: SymbolLimits) -> Denied | None:
-    limit = symbol.max_daily_quantity
+    limit = _smaller(symbol.max_daily_quantity, view.strategy_limits.max_daily_quantity)
     if limit is not None and view.strategy_day_quantity + view.quantity > limit:
         return denied(DenialCode.DAILY_QUANTITY, quantity=view.strategy_day_quantity + view.quantity, limit=limit)
     return None
@@ -285,6 +315,7 @@ def guard_liquidation(view: OrderView, limits: RiskLimits, _symbol: SymbolLimits
 
 ENTRY_GUARDS: tuple[Guard, ...] = (
     guard_stopping,
+    guard_lease,
     guard_degraded,
     guard_signal,
     guard_reconciled,
@@ -300,6 +331,7 @@ ENTRY_GUARDS: tuple[Guard, ...] = (
     guard_daily_loss,
     guard_drawdown,
     guard_strategy_loss,
+    guard_symbol_loss,
     guard_consecutive_losses,
     guard_open_positions,
 )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from core.enums import Severity
 from core.errors import IllegalTransition
-from executor import doubt, exits, progress, protection, settle
+from executor import doubt, exits, kill, progress, protection, settle
 from executor.desk import Desk
 from executor.trade import Trade
 
@@ -35,6 +35,7 @@ def _steer(desk: Desk, trade: Trade) -> None:
     if trade.is_over:
         settle.sweep(desk, trade)
         return
+    kill.unwind(desk, trade)
     if trade.lacks_fills:
         settle.seek_fills(desk, trade)
     elif trade.leaves > 0:

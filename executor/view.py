@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from decimal import Decimal
 
 from core.enums import Direction, Leg
 from core.records import HaltRecord, TradeState
 from executor.desk import Desk
+from executor.halts import ALL, KILL
 from executor.trade import Trade
 
 
@@ -54,11 +56,17 @@ class CoreView:
     denials: int
     corrections: int
     next_intent: int
+    is_killed: bool = False
+    unwinding: Mapping[str, str] = field(default_factory=dict)
+    """What is being emptied and not verified flat yet: scope to what is left."""
+    flat_counts: Mapping[str, int] = field(default_factory=dict)
+    """How often each scope ("*" or a symbol) was verified flat by this process."""
+    resumed: int = 0
 
     @property
     def is_open_for_entries(self) -> bool:
         streams = self.user_stream_ready and self.market_stream_ready
-        return self.is_reconciled and streams and not self.is_degraded and not self.is_stopping
+        return self.is_reconciled and streams and not self.is_degraded and not self.is_stopping and not self.is_killed
 
     @property
     def open_positions(self) -> tuple[TradeView, ...]:
@@ -90,6 +98,10 @@ def view_of(desk: Desk, last_reconcile_ms: int | None) -> CoreView:
         denials=desk.denials,
         corrections=desk.corrections,
         next_intent=desk.next_intent,
+        is_killed=desk.halts.is_active(ALL, KILL),
+        unwinding={scope: item.remaining for scope, item in desk.unwinding.items() if not item.is_verified},
+        flat_counts=dict(desk.flat_counts),
+        resumed=desk.resumed,
     )
 
 

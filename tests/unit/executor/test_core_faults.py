@@ -7,7 +7,7 @@ import itertools
 from core.enums import Leg, SymbolStatus
 from core.events import PriceUpdated, SignalReceived
 from core.records import HaltRecord, TradeState
-from executor.inputs import StopRequested
+from executor.inputs import ResumeRequested, StopRequested
 from tests.unit.executor.lab import BTC, ETH, D, Lab, instrument, signal, trading_config
 
 
@@ -117,7 +117,12 @@ def test_daily_loss_stops_entries_until_the_next_day() -> None:
     lab.price(BTC, "99.5")
     lab.run(1_000)
     lab.signal(number=1)
-    assert lab.rows.denials[-1].code == "daily_loss"
+    assert lab.rows.halts["*", "daily_loss"].active
+    assert lab.rows.denials[-1].code == "halted"
+    lab.run(5_000)
+    lab.feed(ResumeRequested(lab.now_ms))
+    lab.signal(number=3)
+    assert lab.rows.denials[-1].context["reason"] == "*: daily_loss"
     lab.now_ms += 86_400_000
     lab.run(1_000)
     lab.price(BTC, "100")

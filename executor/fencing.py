@@ -1,0 +1,67 @@
+"""One instance: what a process must not send any more, and what shows that another one trades the account."""
+
+from __future__ import annotations
+
+from core.commands import (
+    CancelOrder,
+    SetLeverage,
+    SetMarginType,
+    SetPositionMode,
+    SubmitOrder,
+    VenueCommand,
+)
+from core.enums import Priority, Severity
+from core.ids import ClientOrderId
+from executor.desk import Desk
+from executor.halts import ALL, KILL
+
+WRITES = (SubmitOrder, CancelOrder, SetLeverage, SetMarginType, SetPositionMode)
+"""Requests that change something at the venue."""
+
+
+def refusal_of(desk: Desk, command: VenueCommand) -> str | None:
+    """Return why a request must not leave, or None.
+
+    Asked when its write is on disk and it is about to leave: a latch may have come meanwhile. Nothing but a lost lease
+    holds back an exit.
+    """
+    if desk.link.lease_lost and isinstance(command, WRITES):
+        return "another process trades this account"
+    if isinstance(command, SubmitOrder) and command.priority is Priority.ENTRY:
+        return _refusal_of_entry(desk, command.approved.order.symbol)
+    return None
+
+
+def _refusal_of_entry(desk: Desk, symbol: str) -> str | None:
+    if desk.halts.is_active(ALL, KILL):
+        return "the kill switch is on"
+    return f"{symbol} is being flattened" if symbol in desk.unwinding else None
+
+
+def on_lease_lost(desk: Desk, detail: str) -> None:
+    """Send nothing more, and say so once. Positions keep their stops; the new holder guards them."""
+    if desk.link.lease_lost:
+        return
+    desk.link.lease_lost = True
+    desk.alert(
+        f"lease-lost:{desk.epoch}",
+        Severity.CRITICAL,
+        "Another process took this account over",
+        f"{detail}. This one sends nothing more and ends.",
+    )
+
+
+def freeze_if_younger(desk: Desk, client_order_id: str) -> bool:
+    """Halt entries when an order carries a younger epoch than ours: another process trades with our prefix."""
+    identity = ClientOrderId.parse(client_order_id)
+    if identity is None or identity.epoch <= desk.epoch:
+        return False
+    desk.halt(ALL, "other_instance", f"order {client_order_id} is of a younger instance", None)
+    desk.alert(
+        f"other-instance:{desk.epoch}",
+        Severity.CRITICAL,
+        "Another instance trades this account",
+        f"Order {client_order_id} carries a younger epoch than ours ({desk.epoch}). No entries: end one of the two, "
+        "then: main.py resume --yes",
+    )
+    return True

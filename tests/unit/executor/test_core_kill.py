@@ -1,0 +1,334 @@
+"""The kill switch against a scripted venue: it empties, keeps at it, says so only afterwards, and stays latched."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from decimal import Decimal
+
+import pytest
+
+from core.commands import CancelOrder, FetchPositions, InDoubt, RefusalKind, SubmitOrder
+from core.effects import Persist, Send
+from core.enums import Direction, Leg, Priority, Side
+from core.events import AccountUpdated, OrderUpdated, StreamKind, StreamState
+from core.ids import ClientOrderId
+from core.orders import BalanceReport
+from core.records import ExitReason, HaltRecord, TradeState
+from executor.inputs import FlattenRequested, KillRequested, LeaseLost, ResumeRequested
+from executor.kill import CRITICAL_AFTER_MS
+from tests.unit.executor.fake_venue import doubt
+from tests.unit.executor.lab import BTC, ETH, D, Lab, refused, trading_config
+
+
+def kill(lab: Lab) -> None:
+    lab.feed(KillRequested("a person asked", lab.now_ms))
+
+
+def is_flat_at_venue(lab: Lab) -> bool:
+    orders = [o for o in lab.venue.orders.values() if not o.status.is_terminal]
+    algos = [a for a in lab.venue.algos.values() if not a.status.is_terminal]
+    return lab.venue.position(BTC) == lab.venue.position(ETH) == 0 and not orders and not algos
+
+
+def reported_flat(lab: Lab) -> bool:
+    return "the account is flat" in lab.titles()
+
+
+def test_kill_empties_the_account_and_reports_flat_only_after_the_venue_is() -> None:
+    lab = Lab()
+    lab.open_long()
+    lab.signal(ETH, Direction.SHORT)
+    lab.run(500)
+    kill(lab)
+    for _ in range(60):
+        assert not reported_flat(lab) or is_flat_at_venue(lab)
+        lab.run(250)
+    assert reported_flat(lab)
+    assert lab.trade().exit_reason is ExitReason.KILL
+    assert lab.core.view().flat_counts == {"*": 1}
+    assert lab.rows.halts["*", "kill"].detail.endswith("verified flat")
+
+
+def test_kill_is_recorded_before_the_first_close_leaves() -> None:
+    lab = Lab()
+    lab.open_long()
+    lab.effects.clear()
+    kill(lab)
+    lab.run(1_000)
+    latch = next(
+        i
+        for i, e in enumerate(lab.effects)
+        if isinstance(e, Persist) and e.durable and any(isinstance(r, HaltRecord) for r in e.records)
+    )
+    close = next(i for i, e in enumerate(lab.effects) if isinstance(e, Send) and isinstance(e.command, SubmitOrder))
+    assert latch < close
+
+
+def test_kill_cancels_protection_only_after_the_close() -> None:
+    lab = Lab()
+    lab.open_long()
+    kill(lab)
+    lab.run(5_000)
+    commands = lab.venue.commands
+    close = next(i for i, c in enumerate(commands) if isinstance(c, SubmitOrder) and c.approved.order.leg is Leg.CLOSE)
+    cancels = [i for i, c in enumerate(commands) if isinstance(c, CancelOrder)]
+    assert all(i > close for i in cancels)
+
+
+def test_killed_account_takes_no_entry_until_resumed() -> None:
+    lab = Lab()
+    kill(lab)
+    lab.run(3_000)
+    lab.signal()
+    assert lab.rows.denials[-1].context["reason"] == "*: kill"
+    assert not lab.core.view().is_open_for_entries
+    lab.feed(ResumeRequested(lab.now_ms))
+    assert lab.core.view().resumed == 1
+    lab.run(500)
+    lab.signal(number=1)
+    lab.run(500)
+    assert lab.state() is TradeState.PROTECTED
+
+
+def test_resume_before_the_venue_confirmed_is_refused() -> None:
+    lab = Lab()
+    lab.open_long()
+    lab.fault(refused(RefusalKind.THROTTLED, -1003), kind=FetchPositions, times=100)
+    kill(lab)
+    lab.run(1_000)
+    lab.feed(ResumeRequested(lab.now_ms))
+    assert lab.core.view().is_killed
+    assert lab.core.view().resumed == 0
+
+
+def test_entry_that_waited_for_its_commit_is_not_sent_after_the_latch() -> None:
+    lab = Lab()
+    lab.signal()
+    command = lab.submitted(Leg.ENTRY)[0]
+    assert command.priority is Priority.ENTRY
+    kill(lab)
+    assert lab.core.refusal_of(command) == "the kill switch is on"
+    closing = replace(command, priority=Priority.EXIT)
+    assert lab.core.refusal_of(closing) is None
+
+
+def test_kill_with_entry_in_doubt_that_filled_closes_it() -> None:
+    lab = Lab()
+    lab.hold_events = True
+    lab.fault(doubt(), leg=Leg.ENTRY, apply=True)
+    lab.signal()
+    assert lab.venue.position(BTC) > 0
+    kill(lab)
+    lab.hold_events = False
+    lab.run(20_000)
+    assert is_flat_at_venue(lab)
+    assert reported_flat(lab)
+
+
+def test_kill_with_entry_in_doubt_that_never_arrived_waits_for_proof() -> None:
+    lab = Lab()
+    lab.fault(doubt(), leg=Leg.ENTRY)
+    lab.signal()
+    kill(lab)
+    lab.run(2_000)
+    assert not reported_flat(lab)
+    lab.run(40_000)
+    assert reported_flat(lab)
+
+
+@pytest.mark.parametrize(
+    "outcome",
+    [
+        InDoubt("HTTP 503"),
+        refused(RefusalKind.REDUCE_ONLY, -4118),
+        refused(RefusalKind.REDUCE_ONLY, -2022),
+        refused(RefusalKind.BANNED, -1003),
+    ],
+)
+def test_kill_repeats_a_close_that_fails(outcome: object) -> None:
+    lab = Lab()
+    lab.open_long()
+    lab.fault(outcome, leg=Leg.CLOSE, times=3)  # type: ignore[arg-type]
+    kill(lab)
+    lab.run(90_000)
+    assert is_flat_at_venue(lab)
+    assert reported_flat(lab)
+
+
+def test_close_blocked_by_a_resting_target_cancels_the_target_and_keeps_the_stop() -> None:
+    lab = Lab()
+    lab.open_long()
+    lab.fault(refused(RefusalKind.REDUCE_ONLY, -4118), leg=Leg.CLOSE, times=1)
+    kill(lab)
+    lab.run(250)
+    cancelled = {c.client_order_id for c in lab.sent(CancelOrder)}  # type: ignore[attr-defined]
+    assert {ClientOrderId.parse(i).leg for i in cancelled} == {Leg.TARGET}  # type: ignore[union-attr]
+    assert lab.live_stops()
+
+
+def test_restart_in_the_middle_of_a_kill_goes_on_and_stays_latched() -> None:
+    lab = Lab()
+    lab.open_long()
+    lab.fault(refused(RefusalKind.THROTTLED, -1008), leg=Leg.CLOSE, times=100)
+    kill(lab)
+    lab.run(1_000)
+    assert not is_flat_at_venue(lab)
+    lab.venue.rules.clear()
+    again = lab.restart()
+    assert again.core.view().is_killed
+    again.run(20_000)
+    assert is_flat_at_venue(again)
+    assert reported_flat(again)
+    third = again.restart()
+    third.run(5_000)
+    third.signal(number=5)
+    assert third.rows.denials[-1].code == "halted"
+
+
+def test_kill_with_a_broken_database_still_empties() -> None:
+    lab = Lab()
+    lab.open_long()
+    lab.fail_writes = True
+    kill(lab)
+    lab.run(15_000)
+    assert is_flat_at_venue(lab)
+    assert reported_flat(lab)
+
+
+def test_kill_with_a_dead_user_stream_empties_by_rest() -> None:
+    lab = Lab()
+    lab.open_long()
+    lab.stream(StreamKind.USER, StreamState.LOST)
+    lab.hold_events = True
+    kill(lab)
+    lab.run(60_000)
+    assert is_flat_at_venue(lab)
+    assert reported_flat(lab)
+
+
+def test_kill_that_is_not_verified_for_long_says_so_once() -> None:
+    lab = Lab()
+    lab.open_long()
+    lab.fault(refused(RefusalKind.THROTTLED, -1003), leg=Leg.CLOSE, times=10_000)
+    kill(lab)
+    lab.run(CRITICAL_AFTER_MS + 5_000)
+    assert lab.titles().count("the account is not flat yet") == 1
+    assert not reported_flat(lab)
+    assert BTC in lab.core.view().unwinding["*"]
+
+
+def test_second_kill_compares_again_and_counts() -> None:
+    lab = Lab()
+    kill(lab)
+    lab.run(3_000)
+    kill(lab)
+    lab.run(4_000)
+    assert lab.core.view().flat_counts == {"*": 2}
+    assert lab.titles().count("Kill switch") == 1
+
+
+def test_foreign_position_is_left_alone_and_named() -> None:
+    lab = Lab()
+    lab.venue.market_order(BTC, Side.BUY, D("0.5"), "by-hand-1")
+    lab.run(40_000)
+    kill(lab)
+    lab.run(10_000)
+    assert lab.venue.position(BTC) == D("0.5")
+    text = next(a.text for a in lab.alerts if a.title == "the account is flat")
+    assert BTC in text
+
+
+def test_flatten_empties_one_symbol_and_lets_it_trade_again() -> None:
+    lab = Lab()
+    lab.open_long()
+    lab.signal(ETH, Direction.LONG)
+    lab.run(500)
+    lab.feed(FlattenRequested(BTC, "a person asked", lab.now_ms))
+    lab.signal(BTC, number=3)
+    assert lab.rows.denials[-1].code == "halted"
+    lab.run(6_000)
+    assert lab.venue.position(BTC) == 0
+    assert lab.venue.position(ETH) != 0
+    assert lab.trade().exit_reason is ExitReason.FLATTEN
+    assert lab.core.view().flat_counts == {BTC: 1}
+    lab.signal(BTC, number=4)
+    lab.run(500)
+    assert lab.state(3) is TradeState.PROTECTED
+
+
+def test_flatten_survives_a_restart() -> None:
+    lab = Lab()
+    lab.open_long()
+    lab.fault(refused(RefusalKind.THROTTLED, -1003), leg=Leg.CLOSE, times=100)
+    lab.feed(FlattenRequested(BTC, "a person asked", lab.now_ms))
+    lab.venue.rules.clear()
+    again = lab.restart()
+    again.run(10_000)
+    assert again.venue.position(BTC) == 0
+    assert not again.rows.halts[BTC, "flatten"].active
+
+
+def test_daily_loss_trips_the_switch_once_and_drawdown_counts_anew_after_resume() -> None:
+    lab = Lab(config=trading_config(max_daily_loss=D(5), max_drawdown_fraction=D("0.0005")))
+    lab.open_long()
+    lab.price(BTC, "99.75", fire=False)
+    lab.run(8_000)
+    assert is_flat_at_venue(lab)
+    assert lab.core.view().is_killed
+    assert any(a.dedupe_key.startswith("risk_limit_hit:") for a in lab.alerts)
+    lab.feed(ResumeRequested(lab.now_ms))
+    lab.run(5_000)
+    assert not lab.core.view().is_killed
+    assert lab.core.view().peak_equity == lab.core.view().equity
+
+
+def test_money_taken_out_is_no_drawdown() -> None:
+    lab = Lab(config=trading_config(max_drawdown_fraction=D("0.1")))
+    lab.run(2_000)
+    row = BalanceReport("USDT", D(5_000), D(5_000), None, D(-5_000))
+    lab.feed(AccountUpdated("WITHDRAW", (row,), (), lab.now_ms, lab.now_ms))
+    lab.run(3_000)
+    assert not lab.core.view().is_killed
+
+
+def test_lost_lease_stops_every_write_and_says_so_once() -> None:
+    lab = Lab()
+    lab.open_long()
+    before = len(lab.sent(SubmitOrder)) + len(lab.sent(CancelOrder))
+    lab.feed(LeaseLost("epoch 2 took over", lab.now_ms))
+    lab.feed(LeaseLost("epoch 2 took over", lab.now_ms))
+    lab.signal(ETH)
+    kill(lab)
+    lab.run(5_000)
+    assert len(lab.sent(SubmitOrder)) + len(lab.sent(CancelOrder)) == before
+    assert lab.rows.denials[-1].code == "lease_lost"
+    assert lab.titles().count("Another process took this account over") == 1
+
+
+def test_streamed_order_of_a_younger_epoch_freezes_entries() -> None:
+    lab = Lab()
+    lab.open_long()
+    entry = next(o for o in lab.venue.orders.values())
+    stranger = replace(
+        entry, client_order_id=str(ClientOrderId(9, 77, Leg.ENTRY, 0)), venue_order_id=987_654, fill=None
+    )
+    lab.feed(OrderUpdated(stranger, lab.now_ms, lab.now_ms))
+    assert any(h.reason == "other_instance" for h in lab.core.view().halts)
+
+
+def test_limit_that_is_hit_is_told_once_a_day() -> None:
+    lab = Lab(config=trading_config(min_balance=D(50_000)))
+    lab.signal()
+    lab.signal(number=1)
+    keys = {a.dedupe_key for a in lab.alerts if a.dedupe_key.startswith("risk_limit_hit:min_balance")}
+    assert len(keys) == 1
+
+
+def test_quantity_is_unchanged_by_the_price_of_a_kill() -> None:
+    lab = Lab()
+    lab.open_long()
+    entered = lab.trade().entry_quantity
+    kill(lab)
+    lab.run(5_000)
+    closes = [c.approved.order.quantity for c in lab.submitted(Leg.CLOSE)]
+    assert sum((q for q in closes if q is not None), Decimal(0)) == entered
