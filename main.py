@@ -314,7 +314,7 @@ async def trade(settings: Settings, options: RunOptions) -> int:
         failure = failure or await loops.until(stop, options.seconds, market_end(venue, gateway))
 
         executor.stop_entries()
-        closing_books = await settler.settle()
+        closing_books = await settler.settle() if opening_books is not None else None
         await executor.stop()
         summary = summarize(session, executor, opening_books, closing_books, clock, gateway)
         reason = "stopped as asked" if failure is None else f"stopped because a part failed: {failure}"
@@ -337,7 +337,12 @@ async def trade(settings: Settings, options: RunOptions) -> int:
 
 async def ready(market: BinanceMarketStream, user: BinanceUserStream, executor: Executor) -> None:
     """Return when both streams are proved and the books agree with the venue."""
-    await asyncio.gather(market.ready(), user.ready())
+    try:
+        await asyncio.wait_for(asyncio.gather(market.ready(), user.ready()), READY_WAIT_S)
+    except TimeoutError:
+        raise RuntimeFailure(
+            f"the venue's streams were not up within {READY_WAIT_S:g} s; check the network, the log says what each met"
+        ) from None
     if not await executor.reconcile("start", READY_WAIT_S):
         raise RuntimeFailure("the account could not be compared with the venue; see the log, then start again")
 
