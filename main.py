@@ -251,7 +251,17 @@ async def trade(settings: Settings, options: RunOptions) -> int:
         restored = database.restore_state(gateway.venue_time_ms())
         core = TradingCore(config, gateway, epoch=epoch, next_intent=1, restored=restored, setup=setup)
         signals: Bus[Signal] = Bus(SIGNALS_MAX)
-        executor = Executor(core, gateway, writer, alerts, clock, gateway, signals=signals)
+        executor = Executor(
+            core,
+            gateway,
+            writer,
+            alerts,
+            clock,
+            gateway,
+            signals=signals,
+            # The machine's wall clock against the venue's; our steady clock may lag behind both after a suspend.
+            clock_offset_ms=lambda: gateway.clock_offset_ms + clock.now_ms() - clock.wall_ms(),
+        )
         keep_history = len(symbols) <= RECORDED_WARM_UPS_MAX
         latency = LatencyBook(clock)
         orders = OrderLatency(latency, clock)

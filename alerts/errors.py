@@ -7,6 +7,7 @@ import logging
 from alerts.catalog import error_logged
 from core.clock import Clock
 from core.ports import AlertSink
+from utils.logging import is_ours
 
 _OWN = "alerts"
 
@@ -14,7 +15,9 @@ _OWN = "alerts"
 class ErrorAlertHandler(logging.Handler):
     """Emits one alert for each ERROR line (same place, same text: once an hour). Attach it to the root logger.
 
-    Lines of the alerts room itself are left out: an alert about a failing alert would never end.
+    Lines of the alerts room itself are left out: an alert about a failing alert would never end. So are those of
+    libraries: what they complain of (a refused subscription, say, at each try) reaches people through what our own
+    code makes of it, as one incident.
     """
 
     def __init__(self, sink: AlertSink, clock: Clock, *, epoch: int) -> None:
@@ -24,7 +27,7 @@ class ErrorAlertHandler(logging.Handler):
         self._epoch = epoch
 
     def emit(self, record: logging.LogRecord) -> None:
-        if record.name.partition(".")[0] == _OWN:
+        if record.name.partition(".")[0] == _OWN or not is_ours(record.name):
             return
         event = record.msg.get("event", "") if isinstance(record.msg, dict) else record.getMessage()
         self._sink.emit(

@@ -25,7 +25,7 @@ from structlog.typing import EventDict, ProcessorReturnValue, WrappedLogger
 
 from utils.redaction import redact, register_secret
 
-__all__ = ["close_logging", "get_logger", "install_asyncio_hook", "register_secret", "setup_logging"]
+__all__ = ["close_logging", "get_logger", "install_asyncio_hook", "is_ours", "register_secret", "setup_logging"]
 
 LOG_FILE = "trader.jsonl"
 FILE_BYTES_MAX = 20 * 1024 * 1024
@@ -33,7 +33,7 @@ FILES_KEPT = 10
 
 _OURS = frozenset(
     {
-        *("__main__", "main", "alerts", "backtest", "benchmarks", "config", "control", "core", "dashboard"),
+        *("__main__", "main", "alerts", "backtest", "benchmarks", "commands", "config", "control", "core", "dashboard"),
         *("database", "exchange", "executor", "learning", "simulator", "status", "strategies", "tests", "utils"),
     }
 )
@@ -44,6 +44,11 @@ _CHATTY = (
 """Libraries whose DEBUG lines quote URLs and payloads; capped at the source, the handlers cap every other one."""
 
 _installed: list[logging.Handler] = []
+
+
+def is_ours(logger: str) -> bool:
+    """True for the loggers of this project's own modules."""
+    return logger.partition(".")[0] in _OURS
 
 
 def get_logger(name: str) -> structlog.stdlib.BoundLogger:
@@ -109,7 +114,7 @@ class OursOrLoud(logging.Filter):
     """Lets our own records pass, and those of libraries (and of the bare root logger) from WARNING on."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        return record.levelno >= logging.WARNING or record.name.partition(".")[0] in _OURS
+        return record.levelno >= logging.WARNING or is_ours(record.name)
 
 
 class _RedactingFormatter(structlog.stdlib.ProcessorFormatter):

@@ -71,11 +71,11 @@ def test_emit_never_raises() -> None:
     assert writer.records == []
 
 
-def test_error_lines_become_alerts_once_an_hour_and_alerts_own_errors_do_not() -> None:
+def test_our_error_lines_become_alerts_once_an_hour_but_not_those_of_alerts_or_libraries() -> None:
     writer = MemoryWriter()
     clock = VirtualClock(NOW)
     handler = ErrorAlertHandler(OutboxSink(writer), clock, epoch=3)
-    loggers = [logging.getLogger(name) for name in ("exchange.test", "alerts.test")]
+    loggers = [logging.getLogger(name) for name in ("exchange.test", "alerts.test", "urllib3.test")]
     for logger in loggers:
         logger.addHandler(handler)
         logger.propagate = False
