@@ -27,11 +27,25 @@ from core.enums import Direction, MarginType, PositionMode
 from core.errors import ConfigurationError, RuntimeFailure
 from core.limits import TradingConfig
 from core.orders import FillReport
-from core.records import AlertRecord, DenialRecord, IncomeRecord, PositionRecord, Record, SignalRecord, SignalStatus
+from core.records import (
+    AccountStatRecord,
+    AlertRecord,
+    DenialRecord,
+    FillRecord,
+    IncomeRecord,
+    IntentRecord,
+    OrderRecord,
+    PerformanceRecord,
+    PositionRecord,
+    Record,
+    SignalRecord,
+    SignalStatus,
+)
 from executor.income import FUNDING
 from simulator.market.model import FundingPoint
 
 ZERO = Decimal(0)
+_UNUSED = frozenset({FillRecord, OrderRecord, IntentRecord, PerformanceRecord, AccountStatRecord})
 _INSIDE_MS = 30_000
 """When a touch inside a candle is booked: candles do not tell, so in the middle."""
 
@@ -324,6 +338,8 @@ class Replay:
         self._by_symbol[fill.symbol].on_fill(fill)
 
     def _on_record(self, record: Record) -> None:
+        if type(record) in _UNUSED:
+            return
         if isinstance(record, PositionRecord):
             self._tally.trades.append(self._by_symbol[record.symbol].finish(record))
         elif isinstance(record, DenialRecord):
