@@ -158,7 +158,10 @@ class Settings(BaseSettings):
         """Return every secret in plain form, for the log redaction only."""
         found = [value.get_secret_value() for value in self.__dict__.values() if isinstance(value, SecretStr)]
         password = urlsplit(self.db_url).password
-        return found + ([password] if password else [])
+        hook = self.slack_webhook_url
+        # A webhook's path alone is the credential: a server's answer may quote it without the host.
+        path = urlsplit(hook.get_secret_value()).path.strip("/") if hook is not None else None
+        return found + [secret for secret in (password, path) if secret]
 
 
 def missing_for_mode(settings: Settings) -> list[str]:

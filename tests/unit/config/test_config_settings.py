@@ -149,6 +149,7 @@ def test_load_settings_secrets_are_registered_for_redaction_and_hidden_in_repr(e
         "zebra-secret-0002",
         "zebra-password",
         "https://example.org/zebra-hook",
+        "zebra-hook",
     }
     assert "zebra-key" not in repr(settings) and "zebra-hook" not in repr(settings)
     assert "zebra" not in redact("zebra-key-0001 zebra-secret-0002 zebra-password https://example.org/zebra-hook")
