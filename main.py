@@ -57,8 +57,8 @@ RECORDED_WARM_UPS_MAX = 50
 """With more symbols the history read at the start is not stored: it is hundreds of thousands of rows."""
 READY_WAIT_S = 60.0
 ALERT_FLUSH_S = 5.0
-SWITCH_INTERVAL_S = 0.0005
-"""How long a thread that commits or sends waits for a busy event loop; 5 ms by default, several times an order."""
+SWITCH_INTERVAL_S = 0.00005
+"""How long a thread waits for a busy event loop at every row that it writes: a commit of 40 rows takes 3 ms, not 400."""
 NEWS_DELAY_S = 0.1
 """Orders leave before people are told why."""
 
