@@ -22,6 +22,7 @@ from typer.core import TyperGroup
 from commands.backtest import backtest
 from commands.check import check
 from commands.common import (
+    ACCOUNT,
     DataOption,
     DbOption,
     EnvFileOption,
@@ -33,6 +34,7 @@ from commands.common import (
     writable_folder,
 )
 from commands.exchange import exchange
+from commands.kill import KILL_FILE, flatten, kill, resume
 from commands.look import dashboard, why
 from core.enums import Environment
 from core.errors import ConfigurationError, PersistenceError, RuntimeFailure
@@ -51,7 +53,6 @@ if TYPE_CHECKING:
     from strategies.loader import ReloadOutcome
 
 VERSION = "0.1.0"
-ACCOUNT = "binance-usdm"
 SIGNALS_MAX = 1_024
 RECORDED_WARM_UPS_MAX = 50
 """With more symbols the history read at the start is not stored: it is hundreds of thousands of rows."""
@@ -210,6 +211,7 @@ async def trade(settings: Settings, options: RunOptions) -> int:
         from exchange.binance.market_stream import BinanceMarketStream
         from exchange.binance.user_stream import BinanceUserStream
         from executor.core import TradingCore
+        from executor.operator import OperatorDesk
         from executor.settlement import Settler
         from executor.setup import prepare
         from executor.shell import Executor
@@ -299,7 +301,16 @@ async def trade(settings: Settings, options: RunOptions) -> int:
             "heartbeat": HeartbeatWriter(board, settings.status_dir).run(),
             "loop lag": lag.run(),
             "alerts": dispatcher.run(),
-            "lease": keep_lease(database, ACCOUNT, epoch, clock, lambda: board.beat("lease")),
+            "lease": keep_lease(
+                database,
+                ACCOUNT,
+                epoch,
+                clock,
+                lambda: board.beat("lease"),
+                on_checked=executor.lease_checked,
+                on_lost=executor.lease_lost,
+            ),
+            "operator": OperatorDesk(executor, database.requests, settings.status_dir / KILL_FILE, clock).run(),
             "yaml": watch_strategies(book, edited),
             "daily summary": every(5, functools.partial(asyncio.to_thread, daily.step)),
             "retention": every(3_600, functools.partial(forget, database, settings, gateway)),
@@ -374,7 +385,7 @@ async def forget(database: Database, settings: Settings, gateway: BinanceGateway
     await asyncio.to_thread(database.retention.run, gateway.venue_time_ms(), days, decision_days)
 
 
-for command in (exchange, check, backtest, dashboard, why):
+for command in (exchange, check, backtest, kill, flatten, resume, dashboard, why):
     app.command()(command)
 
 if __name__ == "__main__":

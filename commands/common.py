@@ -20,6 +20,9 @@ from core.errors import ConfigurationError, TraderError
 from utils.redaction import redact
 
 T = TypeVar("T")
+ACCOUNT = "binance-usdm"
+"""What the lease is about: one trader an account."""
+
 DEFAULT_ENV_FILE = Path(".env")
 
 

@@ -76,6 +76,27 @@ class OutboxItem:
     attempts: int
 
 
+@dataclass(frozen=True, slots=True)
+class OperatorRequest:
+    """What a person asked of the running trader: `kind` is kill, flatten (with a symbol) or resume."""
+
+    id: int
+    kind: str
+    symbol: str | None
+    issuer: str
+    issued_time_ms: int
+    state: str
+    result: str
+
+
+class OperatorRequests(Protocol):
+    """The persisted requests of people. Blocking calls: run them in a thread."""
+
+    def unfinished(self) -> list[OperatorRequest]: ...
+
+    def report(self, request_id: int, state: str, result: str, now_ms: int) -> None: ...
+
+
 class Outbox(Protocol):
     """The persisted queue of alerts. Blocking calls: run them in a thread."""
 

@@ -17,6 +17,7 @@ from database import lease
 from database.engine import parse_url, reading_engine, shown, sqlite_path, writing_engine
 from database.outbox import AlertOutbox
 from database.repository import Repository
+from database.requests import RequestQueue
 from database.restore import read_state
 from database.retention import Retention
 from database.schema import prepare
@@ -76,6 +77,7 @@ class Database:
         self.writer = DatabaseWriter(writing, clock)
         self.repository = Repository(reading)
         self.outbox = AlertOutbox(reading, self.writer)
+        self.requests = RequestQueue(reading, self.writer)
         self.retention = Retention(self.writer)
 
     def restore_state(self, now_ms: int | None = None) -> RestoredState:
@@ -86,6 +88,11 @@ class Database:
     def acquire_lease(self, account: str, holder: str, now_ms: int, ttl_ms: int = lease.LEASE_TTL_MS) -> int:
         """Become the one trader of `account` and return the epoch; raises RuntimeFailure naming who already is."""
         return self._call(lambda connection: lease.acquire(connection, account, holder, now_ms, ttl_ms))
+
+    def lease_holder(self, account: str, now_ms: int) -> str | None:
+        """Return who trades `account` now, or None."""
+        with self._reading.connect() as connection:
+            return lease.holder_of(connection, account, now_ms)
 
     def renew_lease(self, account: str, epoch: int, now_ms: int, ttl_ms: int = lease.LEASE_TTL_MS) -> bool:
         """Extend the lease; False when it is no longer ours: then nothing more may be sent to the venue."""

@@ -50,6 +50,14 @@ def acquire(connection: Connection, account: str, holder: str, now_ms: int, ttl_
     return epoch
 
 
+def holder_of(connection: Connection, account: str, now_ms: int) -> str | None:
+    """Return who holds the account's lease and is not known to be gone, or None."""
+    held = connection.execute(select(_LEASE).where(_LEASE.c.account == account)).mappings().first()
+    if held is None or not _is_alive(held, now_ms):
+        return None
+    return f"{held['holder']} (process {held['pid']} on {held['host']})"
+
+
 def _first_epoch(now_ms: int) -> int:
     """Return where a new database begins to count: minutes since 2026, so that a second database on the same account
     never repeats the client order ids of the first, which the venue may still remember."""

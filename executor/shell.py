@@ -16,14 +16,9 @@ import structlog
 from core.bus import Bus
 from core.clock import Clock
 from core.commands import (
-    CancelOrder,
     InDoubt,
     RefusalKind,
     Refused,
-    SetLeverage,
-    SetMarginType,
-    SetPositionMode,
-    SubmitOrder,
     VenueCommand,
     VenueReply,
 )
@@ -34,7 +29,16 @@ from core.ports import AlertSink, RecordWriter, VenuePort, VenueTime
 from core.records import AlertRecord
 from core.signal import Signal
 from executor.core import TradingCore
-from executor.inputs import Input, ReconcileRequested, StopRequested
+from executor.fencing import WRITES
+from executor.inputs import (
+    FlattenRequested,
+    Input,
+    KillRequested,
+    LeaseLost,
+    ReconcileRequested,
+    ResumeRequested,
+    StopRequested,
+)
 from executor.lanes import Lanes
 from executor.view import CoreView
 
@@ -45,8 +49,9 @@ SLICE_MS = 4.0
 """How long events are handled before other tasks get a turn: writes and orders of the first ones are then under way."""
 
 STOP_WAIT_S = 10.0
+PAUSE_MS_MAX = 20_000
+"""Well below the life of a lease: after a longer standstill it is looked at before anything is sent."""
 RECONCILE_WAIT_S = 20.0
-_WRITES = (SubmitOrder, CancelOrder, SetLeverage, SetMarginType, SetPositionMode)
 
 
 class Executor:
@@ -84,6 +89,9 @@ class Executor:
         self._writes_under_way = 0
         self._running: list[asyncio.Task[None]] = []
         self._is_stopped = False
+        self._lost_lease: str | None = None
+        self._is_paused = False
+        self._ticked_ms = clock.now_ms()
         self.depth_max = 0
         self.events_handled = 0
         self.last_event_ms: int | None = None
@@ -145,6 +153,27 @@ class Executor:
             await asyncio.sleep(0.05)
         return True
 
+    def kill(self, detail: str) -> None:
+        """Latch the kill switch and empty the account."""
+        self.offer(KillRequested(detail, self._clock.now_ms()))
+
+    def flatten(self, symbol: str, detail: str) -> None:
+        """Empty one symbol."""
+        self.offer(FlattenRequested(symbol, detail, self._clock.now_ms()))
+
+    def resume(self) -> None:
+        """Lift the kill latch, where the account was verified flat."""
+        self.offer(ResumeRequested(self._clock.now_ms()))
+
+    def lease_lost(self, detail: str) -> None:
+        """Send nothing more from this moment on: another process has the account."""
+        self._lost_lease = detail
+        self.offer(LeaseLost(detail, self._clock.now_ms()))
+
+    def lease_checked(self) -> None:
+        """The lease was looked at and is not known to be lost: a pause of the process is over."""
+        self._is_paused = False
+
     def view(self) -> CoreView:
         return self._core.view()
 
@@ -203,10 +232,21 @@ class Executor:
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(self._tick_ms / 1000)
+            self._note_pause()
             self._lanes.retry()
             if self._clock_offset_ms is not None:
                 self._core.set_clock_offset(self._clock_offset_ms())
             self.offer(Tick(self._venue_time.venue_time_ms(), self._clock.now_ms()))
+
+    def _note_pause(self) -> None:
+        """A process that stood still for about the life of its lease may have lost it without knowing."""
+        now_ms = self._clock.now_ms()
+        if now_ms - self._ticked_ms >= PAUSE_MS_MAX:
+            self._is_paused = True
+            log.warning(
+                "the process stood still; nothing is sent until the lease was looked at", ms=now_ms - self._ticked_ms
+            )
+        self._ticked_ms = now_ms
 
     async def _pump_signals(self, signals: Bus[Signal]) -> None:
         while True:
@@ -219,12 +259,27 @@ class Executor:
         if isinstance(effect, Notify):
             self._alerts.emit(effect.alert)
             return
+        refusal = self._refusal_of(effect.command)
+        if refusal is not None:
+            outcome = Refused(RefusalKind.LOCAL, 0, refusal)
+            now_ms = self._clock.now_ms()
+            self.offer(VenueReply(effect.command, outcome, self._venue_time.venue_time_ms(), now_ms))
+            return
         task = asyncio.create_task(self._request(effect.command))
         self._requests.add(task)
         task.add_done_callback(self._requests.discard)
 
+    def _refusal_of(self, command: VenueCommand) -> str | None:
+        """Return why a request must not leave after all; asked at the last moment, when its write is on disk."""
+        if isinstance(command, WRITES):
+            if self._lost_lease is not None:
+                return self._lost_lease
+            if self._is_paused or self._clock.now_ms() - self._ticked_ms >= PAUSE_MS_MAX:
+                return "the process stood still and has not looked at its lease since"
+        return self._core.refusal_of(command)
+
     async def _request(self, command: VenueCommand) -> None:
-        is_write = isinstance(command, _WRITES)
+        is_write = isinstance(command, WRITES)
         self._writes_under_way += is_write
         if self.on_sent is not None:
             self.on_sent(command)
