@@ -59,7 +59,7 @@ RECORDED_WARM_UPS_MAX = 50
 READY_WAIT_S = 60.0
 ALERT_FLUSH_S = 5.0
 SWITCH_INTERVAL_S = 0.00005
-"""How long a thread waits for a busy event loop at every row that it writes: a commit of 40 rows takes 3 ms, not 400."""
+"""How long a thread waits for a busy event loop at every row it writes: a commit of 40 rows takes 3 ms, not 400."""
 NEWS_DELAY_S = 0.1
 """Orders leave before people are told why."""
 
