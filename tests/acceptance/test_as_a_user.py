@@ -28,7 +28,7 @@ def record(folder: Path, minutes: int) -> Path:
 
 
 def test_recorded_market_that_ends_ends_the_run_and_another_market_sets_its_account_aside(tmp_path: Path) -> None:
-    place, data = Place(tmp_path), record(tmp_path / "data", 1_560)
+    place, data = Place(tmp_path), record(tmp_path / "data", 600)
     recorded = ("--data", str(data), "--speed", "1200", "--for", "200")
     begun = time.monotonic()
 
@@ -39,7 +39,7 @@ def test_recorded_market_that_ends_ends_the_run_and_another_market_sets_its_acco
     assert "the recorded market has come to its end" in finished.stdout
     assert "(equals net PnL)" in finished.stdout
     assert "LOST" not in finished.stdout + finished.stderr
-    assert place.number("SELECT max(open_time) FROM candles_1m") == START_MS + 1_559 * 60_000
+    assert place.number("SELECT max(open_time) FROM candles_1m") == START_MS + 599 * 60_000
 
     broken = place.run("--data", str(record(tmp_path / "none", 0)), "--for", "2")
     assert broken.returncode == 2

@@ -42,11 +42,11 @@ def configured(name: str) -> dict[str, str]:
 
 
 ROWS = (
-    Row("yaml-value", 2, (r"symbols\.yaml:30: defaults\.leverage: .*between 1 and 125 \(got 500\)",),
+    Row("yaml-value", 2, (r"symbols\.yaml:{leverage}: defaults\.leverage: .*between 1 and 125 \(got 500\)",),
         environment=configured("value")),
-    Row("yaml-unknown-key", 2, (r"symbols\.yaml:30: defaults\.leverge: unknown key; did you mean 'leverage'\?",),
+    Row("yaml-unknown-key", 2, (r"symbols\.yaml:{leverage}: defaults\.leverge: unknown key; did you mean 'leverage'\?",),
         environment=configured("key")),
-    Row("yaml-duplicate-key", 2, (r"symbols\.yaml:31:3: duplicate key 'leverage', first set in line 30; remove one",),
+    Row("yaml-duplicate-key", 2, (r"symbols\.yaml:{below}:3: duplicate key 'leverage', first set in line {leverage}; remove one",),
         environment=configured("twice")),
     Row("yaml-unknown-symbol", 2, ("'BTXUSDT'", r"did you mean '?BTCUSDT'?\?"), environment=configured("symbol")),
     Row("option-unknown-symbol", 2, ("'BTCUSD'", r"did you mean '?BTCUSDT'?\?"), ("--symbols", "BTCUSD")),
@@ -87,6 +87,11 @@ ROWS = (
 )  # fmt: skip
 
 
+def line_of(file: Path, text: str) -> int:
+    """Return the 1-based line in which `text` stands first."""
+    return next(number for number, line in enumerate(file.read_text().splitlines(), 1) if text in line)
+
+
 @dataclass
 class Stage:
     """What the rows need: broken files, an exchange that is up, a trader that is up, and its database in copies."""
@@ -102,7 +107,12 @@ class Stage:
         return self.place.folder / "running"
 
     def fill(self, text: str) -> str:
-        return text.replace("{folder}", str(self.place.folder)).replace("{url}", self.url).replace("{port}", self.port)
+        leverage = line_of(ROOT / "config" / "symbols.yaml", "leverage: 5 ")
+        filled = {"{folder}": str(self.place.folder), "{url}": self.url, "{port}": self.port}
+        filled |= {"{leverage}": str(leverage), "{below}": str(leverage + 1)}
+        for name, value in filled.items():
+            text = text.replace(name, value)
+        return text
 
     @property
     def port(self) -> str:
