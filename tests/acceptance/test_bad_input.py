@@ -42,11 +42,12 @@ def configured(name: str) -> dict[str, str]:
 
 
 ROWS = (
-    Row("yaml-value", 2, (r"symbols\.yaml:{leverage}: defaults\.leverage: .*between 1 and 125 \(got 500\)",),
+    Row("yaml-value", 2, (r"symbols\.yaml:{at}: defaults\.leverage: .*between 1 and 125 \(got 500\)",),
         environment=configured("value")),
-    Row("yaml-unknown-key", 2, (r"symbols\.yaml:{leverage}: defaults\.leverge: unknown key; did you mean 'leverage'\?",),
+    Row("yaml-unknown-key", 2, (r"symbols\.yaml:{at}: defaults\.leverge: unknown key; did you mean 'leverage'\?",),
         environment=configured("key")),
-    Row("yaml-duplicate-key", 2, (r"symbols\.yaml:{below}:3: duplicate key 'leverage', first set in line {leverage}; remove one",),
+    Row("yaml-duplicate-key", 2,
+        (r"symbols\.yaml:{below}:3: duplicate key 'leverage', first set in line {at}; remove one",),
         environment=configured("twice")),
     Row("yaml-unknown-symbol", 2, ("'BTXUSDT'", r"did you mean '?BTCUSDT'?\?"), environment=configured("symbol")),
     Row("option-unknown-symbol", 2, ("'BTCUSD'", r"did you mean '?BTCUSDT'?\?"), ("--symbols", "BTCUSD")),
@@ -109,7 +110,7 @@ class Stage:
     def fill(self, text: str) -> str:
         leverage = line_of(ROOT / "config" / "symbols.yaml", "leverage: 5 ")
         filled = {"{folder}": str(self.place.folder), "{url}": self.url, "{port}": self.port}
-        filled |= {"{leverage}": str(leverage), "{below}": str(leverage + 1)}
+        filled |= {"{at}": str(leverage), "{below}": str(leverage + 1)}
         for name, value in filled.items():
             text = text.replace(name, value)
         return text
