@@ -16,6 +16,7 @@ from core.orders import BalanceReport
 from core.records import ExitReason, HaltRecord, TradeState
 from executor.inputs import FlattenRequested, KillRequested, LeaseLost, ResumeRequested
 from executor.kill import CRITICAL_AFTER_MS
+from executor.tracked import Phase
 from tests.unit.executor.fake_venue import doubt
 from tests.unit.executor.lab import BTC, ETH, D, Lab, refused, trading_config
 
@@ -332,3 +333,41 @@ def test_quantity_is_unchanged_by_the_price_of_a_kill() -> None:
     lab.run(5_000)
     closes = [c.approved.order.quantity for c in lab.submitted(Leg.CLOSE)]
     assert sum((q for q in closes if q is not None), Decimal(0)) == entered
+
+
+def test_drawdown_trips_the_switch_and_a_resume_lets_it_go_on() -> None:
+    lab = Lab(config=trading_config(max_daily_loss_fraction=None, max_drawdown_fraction=D("0.0005")))
+    lab.open_long()
+    lab.price(BTC, "99.75", fire=False)
+    lab.run(8_000)
+    assert "drawdown" in lab.rows.halts["*", "kill"].detail
+    assert is_flat_at_venue(lab)
+    lab.feed(ResumeRequested(lab.now_ms))
+    lab.run(5_000)
+    assert not lab.core.view().is_killed
+
+
+def test_entry_that_rests_too_long_is_cancelled() -> None:
+    lab = Lab()
+    lab.hold_events = True
+    lab.fault(None, leg=Leg.ENTRY)
+    lab.signal()
+    order = lab.core._desk.book.active[1].entry
+    assert order is not None
+    order.phase = Phase.LIVE
+    lab.run(59_000)
+    assert not lab.sent(CancelOrder)
+    order.phase = Phase.LIVE
+    lab.run(3_000)
+    assert [c.client_order_id for c in lab.sent(CancelOrder)][:1] == [order.client_order_id]  # type: ignore[attr-defined]
+
+
+def test_scope_that_was_latched_without_an_answer_is_emptied_after_a_moment() -> None:
+    lab = Lab()
+    lab.open_long()
+    lab.fault(None, kind=FetchPositions, times=1)
+    kill(lab)
+    lab.run(250)
+    assert lab.venue.position(BTC) > 0
+    lab.run(8_000)
+    assert is_flat_at_venue(lab)

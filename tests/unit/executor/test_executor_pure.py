@@ -21,12 +21,12 @@ from core.enums import (
 )
 from core.errors import IllegalTransition
 from core.events import MarkPriceUpdated, PriceUpdated
-from core.limits import RiskLimits, SizingPolicy, SymbolLimits
+from core.limits import RiskLimits, SizingPolicy, StrategyLimits, SymbolLimits
 from core.orders import Approved, FillReport, LeverageBracket
 from core.records import HaltRecord, TradeState
 from core.signal import ExitPlan
 from executor.days import DayLedger, utc_day
-from executor.denials import DenialCode, Denied
+from executor.denials import DenialCode, Denied, limit_scope
 from executor.filters import (
     EntryPlan,
     approve_entry,
@@ -40,7 +40,7 @@ from executor.filters import (
 from executor.halts import Halts
 from executor.lifecycle import TERMINAL, TRANSITIONS, TradeEvent, next_state
 from executor.marks import MoveWindow, SymbolMarket
-from executor.risk import EntryView, OrderView, check_entry, check_order, liquidation_price
+from executor.risk import EntryView, OrderView, check_entry, check_order, guard_drawdown, liquidation_price
 from executor.sizing import Sized, SizingInput, bracket_notional_cap, risk_budget, size_entry
 from executor.trade import Trade
 from tests.unit.executor.lab import BTC, instrument
@@ -277,7 +277,7 @@ LIMITS = RiskLimits(
     funding_window_before_ms=60_000,
     funding_window_after_ms=30_000,
 )
-SYMBOL = SymbolLimits(BTC, max_daily_quantity=D(10), max_position_notional=D(5_000))
+SYMBOL = SymbolLimits(BTC, max_daily_quantity=D(10), max_position_notional=D(5_000), max_daily_loss=D(30))
 NONE_LIMITS = RiskLimits(
     max_total_exposure_fraction=None,
     max_open_positions=None,
@@ -318,6 +318,7 @@ def test_guards_when_all_is_well_pass() -> None:
     ("changes", "code"),
     [
         ({"is_stopping": True}, DenialCode.STOPPING),
+        ({"is_lease_lost": True}, DenialCode.LEASE_LOST),
         ({"is_degraded": True}, DenialCode.DEGRADED),
         ({"is_duplicate": True}, DenialCode.SIGNAL_DUPLICATE),
         ({"signal_age_ms": 60_001}, DenialCode.SIGNAL_STALE),
@@ -345,6 +346,11 @@ def test_guards_when_all_is_well_pass() -> None:
         ({"day_net_pnl": D(-60), "unrealized_pnl": D(-40)}, DenialCode.DAILY_LOSS),
         ({"day_net_pnl": D(-60), "day_start_equity": D(1000)}, DenialCode.DAILY_LOSS),
         ({"strategy_day_net_pnl": D(-50)}, DenialCode.STRATEGY_DAILY_LOSS),
+        (
+            {"strategy_day_net_pnl": D(-20), "strategy_limits": StrategyLimits(max_daily_loss=D(20))},
+            DenialCode.STRATEGY_DAILY_LOSS,
+        ),
+        ({"symbol_day_net_pnl": D(-30)}, DenialCode.SYMBOL_DAILY_LOSS),
         ({"equity": D(8_000)}, DenialCode.DRAWDOWN),
         ({"consecutive_losses": 3}, DenialCode.CONSECUTIVE_LOSSES),
         ({"open_positions": 10}, DenialCode.MAX_OPEN_POSITIONS),
@@ -410,6 +416,7 @@ def test_order_guards_when_all_is_well_pass() -> None:
         ({"symbol_exposure": D(1_501)}, DenialCode.SYMBOL_EXPOSURE),
         ({"total_exposure": D(19_001)}, DenialCode.TOTAL_EXPOSURE),
         ({"strategy_day_quantity": D("0.001")}, DenialCode.DAILY_QUANTITY),
+        ({"strategy_limits": StrategyLimits(max_daily_quantity=D("9.9"))}, DenialCode.DAILY_QUANTITY),
         ({"leverage": 100}, DenialCode.LIQUIDATION_TOO_CLOSE),
         ({"leverage": 100, "direction": Direction.SHORT, "stop_price": D(101)}, DenialCode.LIQUIDATION_TOO_CLOSE),
     ],
@@ -428,6 +435,25 @@ def test_liquidation_price_follows_the_published_formula() -> None:
     assert liquidation_price(short) == (D(200) + 3 + 1000) / (D(10) * D("0.005") + 10)
     assert liquidation_price(replace(view, quantity=D(0))) is None
     assert liquidation_price(replace(view, margin_type=MarginType.CROSSED)) is None
+
+
+def test_limit_scope_names_whose_limit_a_denial_tells_of() -> None:
+    assert limit_scope(DenialCode.DRAWDOWN, "vwap", BTC) == ""
+    assert limit_scope(DenialCode.STRATEGY_DAILY_LOSS, "vwap", BTC) == "vwap"
+    assert limit_scope(DenialCode.SYMBOL_EXPOSURE, "vwap", BTC) == BTC
+    assert limit_scope(DenialCode.STALE_DATA, "vwap", BTC) is None
+
+
+def test_drawdown_is_not_judged_while_equity_is_unknown() -> None:
+    assert guard_drawdown(entry_view(equity=None), LIMITS, SYMBOL) is None
+
+
+def test_losses_in_a_row_are_forgotten_at_the_start_of_a_day() -> None:
+    days = DayLedger((), consecutive_losses=4)
+    days.roll(86_400_000)
+    assert days.consecutive_losses == 4
+    days.roll(2 * 86_400_000)
+    assert days.consecutive_losses == 0
 
 
 # --- halts, days, marks ---------------------------------------------------------------------------------------

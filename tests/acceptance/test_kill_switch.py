@@ -1,0 +1,105 @@
+"""The kill switch through the real program: while the trader runs, when it does not, by file, and back again."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.support import Place, entries_at, exchange_of, wait_for
+
+pytestmark = pytest.mark.slow
+
+FLAT = "flat: the venue confirms that no position and no order of ours is left"
+
+
+def is_empty(place: Place) -> bool:
+    venue = place.venue()
+    return not venue.open_positions() and not venue.live_algos()
+
+
+def wait_for_position(place: Place) -> None:
+    wait_for(lambda: place.journal.exists() and place.venue().open_positions(), 90, "a position is open")
+
+
+def test_kill_flatten_and_resume_while_the_trader_runs(tmp_path: Path) -> None:
+    place = Place(tmp_path)
+    with place.running("--for", "300") as trader:
+        wait_for_position(place)
+        symbol = next(iter(place.venue().open_positions()))
+        flattened = place.run("flatten", symbol, timeout_s=60)
+        assert flattened.returncode == 0, flattened.stdout + flattened.stderr
+        assert FLAT in flattened.stdout
+
+        killed = place.run("kill", timeout_s=60)
+        assert killed.returncode == 0, killed.stdout + killed.stderr
+        assert FLAT in killed.stdout
+        assert is_empty(place)
+        entries = entries_at(place)
+
+        refused = place.run("resume", timeout_s=30)
+        assert refused.returncode == 2
+        assert "resume --yes" in refused.stderr
+        assert entries_at(place) == entries
+
+        resumed = place.run("resume", "--yes", timeout_s=30)
+        assert resumed.returncode == 0, resumed.stdout + resumed.stderr
+        wait_for(lambda: entries_at(place) > entries, 90, "it enters again")
+        assert trader.stop() == 0
+    halts = place.rows("SELECT active FROM halts WHERE reason = 'kill'")
+    assert [row["active"] for row in halts] == [0]
+
+
+def test_kill_without_a_running_trader_empties_and_keeps_the_next_run_from_entering(tmp_path: Path) -> None:
+    place = Place(tmp_path)
+    trader = place.start("--for", "300")
+    try:
+        wait_for_position(place)
+        exchange = exchange_of(trader.pid)
+    finally:
+        os.kill(trader.pid, signal.SIGKILL)
+        trader.wait(10)
+    wait_for(lambda: not Path(f"/proc/{exchange}").exists(), 20, "the orphaned exchange ended")
+    entries = entries_at(place)
+
+    killed = place.run("kill", timeout_s=90)
+
+    assert killed.returncode == 0, killed.stdout + killed.stderr
+    assert "no trader runs" in killed.stdout
+    assert FLAT in killed.stdout
+    assert is_empty(place)
+    again = place.run("--for", "6")
+    assert again.returncode == 0, again.stdout[-2_000:] + again.stderr[-2_000:]
+    assert entries_at(place) == entries
+    resumed = place.run("resume", "--yes", timeout_s=30)
+    assert resumed.returncode == 0, resumed.stderr
+    assert "the next run may enter again" in resumed.stdout
+
+
+def test_file_kills_a_running_trader_and_resume_removes_it(tmp_path: Path) -> None:
+    place = Place(tmp_path)
+    with place.running("--for", "300") as trader:
+        wait_for_position(place)
+        (tmp_path / "KILL").touch()
+        query = "SELECT count(*) FROM halts WHERE reason = 'kill' AND active AND detail LIKE '%verified flat'"
+        wait_for(lambda: place.number(query) == 1, 60, "the account is verified flat")
+        assert is_empty(place)
+        assert place.run("resume", "--yes", timeout_s=30).returncode == 0
+        assert not (tmp_path / "KILL").exists()
+        assert trader.stop() == 0
+
+
+def test_kill_where_nothing_ever_traded_says_so(tmp_path: Path) -> None:
+    result = Place(tmp_path).run("kill", timeout_s=30)
+    assert result.returncode == 1
+    assert "nothing has traded there" in result.stderr
+    assert not (tmp_path / "trader.db").exists()
+
+
+@pytest.mark.parametrize("command", ["kill", "flatten", "resume"])
+def test_help_of_each_command_explains_it(tmp_path: Path, command: str) -> None:
+    result = Place(tmp_path).run(command, "--help", timeout_s=30)
+    assert result.returncode == 0
+    assert "--db" in result.stdout
