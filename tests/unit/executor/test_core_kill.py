@@ -15,7 +15,7 @@ from core.ids import ClientOrderId
 from core.orders import BalanceReport
 from core.records import ExitReason, HaltRecord, TradeState
 from executor.inputs import FlattenRequested, KillRequested, LeaseLost, ResumeRequested
-from executor.kill import CRITICAL_AFTER_MS
+from executor.kill import CRITICAL_AFTER_MS, on_snapshot
 from executor.tracked import Phase
 from tests.unit.executor.fake_venue import doubt
 from tests.unit.executor.lab import BTC, ETH, D, Lab, refused, trading_config
@@ -371,3 +371,46 @@ def test_scope_that_was_latched_without_an_answer_is_emptied_after_a_moment() ->
     assert lab.venue.position(BTC) > 0
     lab.run(8_000)
     assert is_flat_at_venue(lab)
+
+
+def test_position_that_the_books_do_not_know_holds_back_the_word_flat_until_it_is_known_to_be_foreign() -> None:
+    lab = Lab()
+    kill(lab)
+    lab.hold_events = True
+    lab.venue.market_order(BTC, Side.BUY, D("0.5"), "by-hand-1")
+    lab.venue.events.clear()
+    for _ in range(160):
+        assert not reported_flat(lab) or BTC in lab.core.view().blocked
+        lab.run(250)
+    assert reported_flat(lab)
+
+
+def test_order_of_ours_that_cannot_be_cancelled_holds_back_the_word_flat() -> None:
+    lab = Lab()
+    lab.open_long()
+    algo = next(a for a in lab.venue.algos.values() if not a.status.is_terminal)
+    stray = replace(algo, client_order_id=str(ClientOrderId(1, 55, Leg.TARGET, 0)), symbol=ETH)
+    kill(lab)
+    lab.run(250)
+    lab.venue.algos[stray.client_order_id] = stray
+    blocked = lab.fault(doubt(), kind=CancelOrder, where=lambda c: getattr(c, "symbol", "") == ETH, times=10_000)
+    lab.run(20_000)
+    assert lab.venue.position(BTC) == 0
+    assert not reported_flat(lab)
+    assert "order" in lab.core.view().unwinding["*"]
+    lab.venue.rules.remove(blocked)
+    lab.run(40_000)
+    assert reported_flat(lab)
+
+
+def test_reading_that_began_before_the_books_were_clear_proves_nothing() -> None:
+    lab = Lab()
+    kill(lab)
+    lab.run(250)
+    desk = lab.core._desk
+    unwinding = desk.unwinding["*"]
+    unwinding.is_verified, unwinding.clear_since_ms = False, lab.now_ms
+    on_snapshot(desk, lab.now_ms - 1, (), ())
+    assert not unwinding.is_verified
+    on_snapshot(desk, lab.now_ms, (), ())
+    assert unwinding.is_verified
