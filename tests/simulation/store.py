@@ -22,6 +22,7 @@ class Store:
         self.rows = Rows()
         self.failing = False
         self.violations: list[str] = []
+        self.checks = 0
         self._queue: list[Record] = []
 
     def submit(self, records: Sequence[Record]) -> None:
@@ -56,6 +57,7 @@ class Store:
         before = self.rows.orders.get(record.client_order_id)
         if before is None:
             return
+        self.checks += 1
         if record.filled_quantity < before.filled_quantity:
             self.violations.append(f"I-12 {record.client_order_id}: filled fell")
         if before.status in _OVER and record.status != before.status:

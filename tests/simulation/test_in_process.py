@@ -1,6 +1,6 @@
 """The trader's core against the pure exchange, on a virtual clock, under seeded faults.
 
-A failing seed replays alone: `run_world(seed)`.
+A failing seed replays alone: `run_world(seed)`. The campaigns over many seeds are next door.
 """
 
 from __future__ import annotations
@@ -21,24 +21,6 @@ def test_undisturbed_worlds_trade_and_agree_to_the_last_digit() -> None:
         assert world.violations == [], f"seed {seed}"
         closed += sum(1 for row in world.store.rows.positions.values() if row.state is TradeState.CLOSED)
     assert closed > 15
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("block", range(4))
-def test_invariants_hold_under_faults(block: int) -> None:
-    checks = 0
-    for seed in range(1_000 + block * 10, 1_010 + block * 10):
-        world, watcher = run_world(seed)
-        assert world.violations == [], f"seed {seed}"
-        checks += watcher.checks
-    assert checks > 5_000
-
-
-@pytest.mark.slow
-def test_invariants_hold_in_hedge_mode() -> None:
-    for seed in range(2_000, 2_012):
-        world, _ = run_world(seed, hedge=True)
-        assert world.violations == [], f"seed {seed}"
 
 
 def test_same_seed_gives_the_same_history() -> None:

@@ -43,6 +43,7 @@ from core.records import AlertRecord
 from core.signal import ExitPlan, Signal
 from executor.core import TradingCore
 from executor.inputs import Input, PersistenceFailed, PersistenceRecovered
+from executor.policy import ExecutionPolicy
 from executor.setup import SetupReport, SymbolSetup
 from simulator.engine.config import ExchangeConfig
 from simulator.engine.errors import ApiError
@@ -57,6 +58,12 @@ D = Decimal
 START_MS = 1_760_000_000_000
 SYMBOLS = ("AAAUSDT", "BBBUSDT", "CCCUSDT")
 TICK_MS = 250
+BUSY_MS = 3_000
+"""After a request, an answer or private news the core is ticked finely for so long, else with every market step."""
+MARK_EVERY = 3
+"""The mark price is told with every third trade of a symbol."""
+REST_MS = 60_000
+"""Halts after a failed stop or a liquidation last a minute here, not a day: a halted symbol proves nothing."""
 WRITE_TIMEOUT_MS = 5_000
 RECV_WINDOW_MS = 5_000
 QUIET_MS = 15_000
@@ -93,8 +100,13 @@ UNHEARD_MS = 40_000
 INSTANT = {"kill", "hand_close", "hand_part", "hand_add", "hand_cancel", "vanish", "gap", "liquidate"}
 
 
+_ROUTINE = (Tick, PriceUpdated, MarkPriceUpdated)
+
+
 def trading_config(mode: PositionMode = PositionMode.ONEWAY) -> TradingConfig:
-    symbols = {s: SymbolLimits(s, leverage=20, max_exposure_fraction=D("0.5")) for s in SYMBOLS}
+    symbols = {
+        s: SymbolLimits(s, leverage=20, max_exposure_fraction=D("0.5"), volatility_rest_ms=REST_MS) for s in SYMBOLS
+    }
     limits = RiskLimits(max_daily_loss_fraction=None, max_drawdown_fraction=None)
     return TradingConfig(mode, "USDT", SizingPolicy(risk_usd=D(10)), limits, symbols)
 
@@ -103,14 +115,27 @@ class World:
     """Everything that exists in one run. `violations` collects what the watcher and the store complain about."""
 
     def __init__(
-        self, seed: int, *, minutes: int = 10, calm_minutes: int = 4, faults: bool = True, hedge: bool = False
+        self,
+        seed: int,
+        *,
+        minutes: int = 10,
+        calm_minutes: int = 4,
+        faults: bool = True,
+        hedge: bool = False,
+        signal_pause_s: int = 7,
+        fault_pause_ms: int = 15_000,
+        symbols: int = 3,
+        step_ms: int = 1_000,
+        trace: bool = False,
     ) -> None:
         self.seed = seed
         self.rng = Random(f"world:{seed}")
         self.now_ms = START_MS
         self.end_ms = START_MS + minutes * 60_000
         self.fault_end_ms = self.end_ms - calm_minutes * 60_000
-        self.market = WalkMarket(SYMBOLS, seed, START_MS)
+        self.symbols = SYMBOLS[:symbols]
+        self._step_ms = step_ms
+        self.market = WalkMarket(self.symbols, seed, START_MS, step_ms)
         self.exchange = Exchange(self.market, ExchangeConfig(deposit=D(10_000), default_leverage=20))
         self.mode = PositionMode.HEDGE if hedge else PositionMode.ONEWAY
         if hedge:
@@ -134,9 +159,15 @@ class World:
         self._last_event_at = 0
         self._write_failed = False
         self._signals = 0
+        self._signal_chance = step_ms / 1_000 / signal_pause_s
+        self._fault_pause_ms = fault_pause_ms
+        self._trace = trace
+        self._busy_until_ms = START_MS
+        self._tick_at_ms = START_MS + TICK_MS
+        self._prices_told = 0
         self._start_process()
         self.at(START_MS + TICK_MS, self._tick)
-        self.at(START_MS + 1_000, self._market_step)
+        self.at(START_MS + step_ms, self._market_step)
         if faults:
             self._plan_faults()
 
@@ -163,14 +194,20 @@ class World:
     def _start_process(self) -> None:
         self.epoch += 1
         restored = self.store.restore()
-        setup = SetupReport(self.mode, {s: SymbolSetup(s, 20, MarginType.CROSSED) for s in SYMBOLS})
+        setup = SetupReport(self.mode, {s: SymbolSetup(s, 20, MarginType.CROSSED) for s in self.symbols})
         config = trading_config(self.mode)
         self.core = TradingCore(
-            config, self, epoch=self.epoch, next_intent=restored.next_intent, restored=restored, setup=setup
+            config,
+            self,
+            epoch=self.epoch,
+            next_intent=restored.next_intent,
+            restored=restored,
+            setup=setup,
+            policy=ExecutionPolicy(stop_failed_rest_ms=REST_MS),
         )
         self.alive = True
         self.excuse(RECOVERY_MS)
-        for symbol in SYMBOLS:
+        for symbol in self.symbols:
             self._tell_price(symbol)
         self.at(self.now_ms + self.rng.randint(50, 2_000), self._stream_ready(self.epoch))
         self.feed(StreamChanged(StreamKind.MARKET, StreamState.READY, "", self.now_ms, self.now_ms))
@@ -195,8 +232,13 @@ class World:
             self.at(self.now_ms + self.rng.randint(200, 20_000), self._start_process)
 
     def feed(self, event: Input) -> None:
-        if self.alive:
-            self._carry_out(self.core.handle(event))
+        if not self.alive:
+            return
+        if self._trace:
+            self.log.append(f"{self.now_ms} > {event}")
+        if not isinstance(event, _ROUTINE):
+            self._stay_busy()
+        self._carry_out(self.core.handle(event))
 
     def _carry_out(self, effects: list[Effect]) -> None:
         for index, effect in enumerate(effects):
@@ -206,6 +248,8 @@ class World:
                     self.kill()
             if not self.alive:
                 return
+            if self._trace:
+                self.log.append(f"{self.now_ms} < {effect}")
             if isinstance(effect, Persist):
                 if not effect.durable:
                     self.store.submit(effect.records)
@@ -215,6 +259,7 @@ class World:
                 self.alerts.append(effect.alert)
                 self.log.append(f"{self.now_ms} alert {effect.alert.title}")
             else:
+                self._stay_busy()
                 self._request(effect.command)
 
     def _commit(self, effect: Persist, rest: list[Effect]) -> bool:
@@ -292,7 +337,7 @@ class World:
         return answer
 
     def _advance(self) -> None:
-        self._deliver(self.exchange.advance(self.now_ms))
+        self._deliver(self.exchange.advance(min(self.now_ms, self.end_ms - QUIET_MS)))
 
     def _deliver(self, events: list[ExchangeEvent]) -> None:
         """Show engine events to the watchers at once and to the core through the streams."""
@@ -324,28 +369,41 @@ class World:
     def _tell_price(self, symbol: str) -> None:
         price, now = self.market.last_price(symbol), self.now_ms
         self.feed(PriceUpdated(symbol, price, now, now))
-        self.feed(MarkPriceUpdated(symbol, price, price, D(0), self.market.next_funding_ms(symbol), now, now))
+        self._prices_told += 1
+        if self._prices_told // len(self.symbols) % MARK_EVERY == 0 or self.now_ms < self._busy_until_ms:
+            funding_ms = self.market.next_funding_ms(symbol)
+            self.feed(MarkPriceUpdated(symbol, price, price, D(0), funding_ms, now, now))
 
     # --- regular life -------------------------------------------------------------------------------------------
 
+    def _stay_busy(self) -> None:
+        """Tick finely from now on, for a while."""
+        self._busy_until_ms = self.now_ms + BUSY_MS
+        if self._tick_at_ms > self.now_ms + TICK_MS:
+            self._tick_at_ms = self.now_ms + TICK_MS
+            self.at(self._tick_at_ms, self._tick)
+
     def _tick(self) -> None:
+        if self.now_ms != self._tick_at_ms:
+            return
         self.feed(Tick(self.now_ms, self.now_ms))
         if self.store.flush() and self._write_failed:
             self._write_failed = False
             self.feed(PersistenceRecovered(self.now_ms))
-        self.at(self.now_ms + TICK_MS, self._tick)
+        self._tick_at_ms = self.now_ms + (TICK_MS if self.now_ms < self._busy_until_ms else self._step_ms)
+        self.at(self._tick_at_ms, self._tick)
 
     def _market_step(self) -> None:
         if self.now_ms > self.end_ms - QUIET_MS:
             return
         self._advance()
-        if self.now_ms < self.end_ms - 120_000 and self.rng.random() < 0.15:
+        if self.now_ms < self.end_ms - 120_000 and self.rng.random() < self._signal_chance:
             self._signal()
-        self.at(self.now_ms + 1_000, self._market_step)
+        self.at(self.now_ms + self._step_ms, self._market_step)
 
     def _signal(self) -> None:
         self._signals += 1
-        symbol = self.rng.choice(SYMBOLS)
+        symbol = self.rng.choice(self.symbols)
         stop = D(self.rng.randint(20, 60)) / 10_000
         signal = Signal(
             signal_id=f"sim:{self._signals}",
@@ -367,7 +425,7 @@ class World:
     def _plan_faults(self) -> None:
         at = START_MS + 5_000
         while True:
-            at += self.rng.randint(1_000, 30_000)
+            at += self.rng.randint(1_000, 2 * self._fault_pause_ms)
             if at >= self.fault_end_ms - 45_000:
                 return
             kind = self.rng.choice(FAULTS)
@@ -411,7 +469,7 @@ class World:
             self.kill()
 
     def _do_gap(self) -> None:
-        self.market.jump[self.rng.choice(SYMBOLS)] = D(self.rng.choice((-3, 3))) / 100
+        self.market.jump[self.rng.choice(self.symbols)] = D(self.rng.choice((-3, 3))) / 100
 
     @contextmanager
     def _quietly(self, mute: bool) -> Iterator[None]:
