@@ -175,7 +175,8 @@ class BinanceGateway:
     ) -> list[ClosedCandle]:
         """Return up to `limit` closed candles, ascending; raises RuntimeFailure when the venue cannot be read.
 
-        A candle is closed when its close time lies before the newest market time known.
+        A candle is closed when a later one stands in the same answer, or when the market's time had passed its end
+        before the question was asked.
         """
         if interval not in INTERVAL_MS:
             raise RuntimeFailure(f"interval {interval!r} is not one of {', '.join(INTERVAL_MS)}")
@@ -185,10 +186,20 @@ class BinanceGateway:
         def decode(body: Any) -> tuple[ClosedCandle, ...]:
             return tuple(mapping.candles(symbol, interval, body))
 
-        rows = await self._walk(pages, lambda call: self._read(call, decode))
+        closed_opens: set[int] = set()
+
+        async def page(call: Call) -> tuple[ClosedCandle, ...]:
+            # Known before the question: by the time of the answer a candle may be over that was forming in it.
+            asked_ms = self.venue_time_ms()
+            rows = await self._read(call, decode)
+            closed_opens.update(row.open_time_ms for row in rows[:-1])
+            closed_opens.update(row.open_time_ms for row in rows[-1:] if row.close_time_ms < asked_ms)
+            return rows
+
+        rows = await self._walk(pages, page)
         if rows:
             self.venue_time.observe(rows[-1].open_time_ms)  # a candle is there only once its interval has begun
-        closed = [candle for candle in rows if candle.close_time_ms < self.venue_time_ms()]
+        closed = [candle for candle in rows if candle.open_time_ms in closed_opens]
         return closed[-limit:] if start_time_ms is None else closed[:limit]
 
     async def listen_key(self) -> str:

@@ -488,3 +488,21 @@ async def test_no_secret_reaches_a_log_whatever_fails(
     assert API_SECRET not in caplog.text
     assert API_KEY not in caplog.text
     assert "signature=" not in caplog.text
+
+
+async def test_a_candle_that_ends_while_the_answer_is_under_way_is_not_taken_as_closed(
+    gateway: BinanceGateway, venue: VenueDouble
+) -> None:
+    """The row was written while the candle was forming: its last trades are missing, whatever the time is by now."""
+    first = gateway.venue_time_ms() // 60_000 * 60_000
+
+    async def klines(_: web.Request) -> web.StreamResponse:
+        gateway.venue_time.observe(first + 2 * 60_000 + 1)  # the streams go on while we wait
+        return web.json_response([kline(first), kline(first + 60_000)])
+
+    def kline(open_ms: int) -> list[object]:
+        return [open_ms, "1", "2", "1", "2", "3", open_ms + 59_999, "5", 2, "1", "2", "0"]
+
+    venue.answers["GET", "/fapi/v1/klines"] = klines
+    candles = await gateway.candles("AAAUSDT", "1m", first, None, 10)
+    assert [candle.open_time_ms for candle in candles] == [first]
