@@ -8,9 +8,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Connection, Engine, insert, select, update
+from sqlalchemy import Connection, Engine, Select, insert, select, update
+from sqlalchemy.exc import DBAPIError
 
+from core.errors import RuntimeFailure
 from core.ports import OperatorRequest
+from database.engine import describe
 from database.tables import CommandRow, table_of
 from database.writer import DatabaseWriter
 from utils.timefmt import to_ms
@@ -46,15 +49,13 @@ class RequestQueue:
         return self._writer.call(add).result(CALL_TIMEOUT_S)
 
     def unfinished(self) -> list[OperatorRequest]:
-        """Return what is not finished, oldest first."""
+        """Return what is not finished, oldest first. Raises RuntimeFailure."""
         statement = select(_COMMANDS).where(_COMMANDS.c.state.in_(_UNFINISHED)).order_by(_COMMANDS.c.id)
-        with self._reading.connect() as connection:
-            return [_request(row) for row in connection.execute(statement).mappings()]
+        return [_request(row) for row in self._read(statement)]
 
     def get(self, request_id: int) -> OperatorRequest:
-        with self._reading.connect() as connection:
-            statement = select(_COMMANDS).where(_COMMANDS.c.id == request_id)
-            return _request(connection.execute(statement).mappings().one())
+        (row,) = self._read(select(_COMMANDS).where(_COMMANDS.c.id == request_id))
+        return _request(row)
 
     def report(self, request_id: int, state: str, result: str, now_ms: int) -> None:
         """Tell how far a request is. Raises PersistenceError."""
@@ -65,6 +66,14 @@ class RequestQueue:
             connection.execute(statement.values(**values))
 
         self._writer.call(change).result(CALL_TIMEOUT_S)
+
+    def _read(self, statement: Select[Any]) -> list[Any]:
+        """Run a query; a database that cannot be read is a RuntimeFailure of one line."""
+        try:
+            with self._reading.connect() as connection:
+                return list(connection.execute(statement).mappings())
+        except DBAPIError as error:
+            raise RuntimeFailure(f"the requests of people cannot be read: {describe(error)}") from error
 
 
 def _request(row: Any) -> OperatorRequest:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
+from sqlalchemy import create_engine
+
 from core.candle import DAY_MS
+from core.errors import RuntimeFailure
 from core.records import TradeState
 from database.database import open_database
+from database.requests import RequestQueue
 from tests.unit.database import examples
 from tests.unit.database.examples import T0, D
 
@@ -41,3 +46,10 @@ async def test_restore_counts_the_losses_at_the_end_of_the_day(database):
     await database.writer.commit(rows)
     assert database.restore_state(T0 + 60_000).consecutive_losses == 2
     assert database.restore_state(T0 + DAY_MS).consecutive_losses == 0
+
+
+def test_requests_that_cannot_be_read_are_one_clear_failure(database):
+    broken = create_engine("sqlite:////proc/no/such/folder.db")
+    queue = RequestQueue(broken, database.writer)
+    with pytest.raises(RuntimeFailure, match="cannot be read"):
+        queue.unfinished()
