@@ -24,9 +24,9 @@ class Job:
     hedge: bool = False
 
     def options(self) -> dict[str, Any]:
-        options: dict[str, Any] = {"minutes": self.minutes, "hedge": self.hedge}
+        options: dict[str, Any] = {"minutes": self.minutes, "hedge": self.hedge, "symbols": 2, "step_ms": 2_000}
         if self.minutes >= HOUR:
-            options |= {"symbols": 2, "step_ms": 2_000, "signal_pause_s": 60, "fault_pause_ms": 30_000}
+            options |= {"signal_pause_s": 60, "fault_pause_ms": 30_000}
         return options
 
     def run(self, *, trace: bool = False) -> tuple[World, Watcher]:

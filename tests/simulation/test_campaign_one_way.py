@@ -25,8 +25,8 @@ def play(jobs: list[Job]) -> Tally:
 def test_invariants_hold_under_faults_in_one_way_mode(block: int) -> None:
     size = SEEDS // BLOCKS
     tally = play([Job(seed, minutes=10) for seed in range(block * size, (block + 1) * size)])
-    assert tally.checks.total() > 500 * size
-    assert tally.trades > 8 * size
+    assert tally.checks.total() > 400 * size
+    assert tally.trades > 5 * size
     assert tally.starts > size
 
 
