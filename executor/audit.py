@@ -50,7 +50,9 @@ def _explain(desk: Desk, key: LegKey, suspicion: Suspicion, fact: PositionFact) 
         desk.ask(symbol, fills_command(desk, symbol))
         return None
     fills_ms = desk.fills_read_ms.get(symbol, -1)
-    is_answered = fact.as_of_ms >= suspicion.asked_ms and fills_ms >= suspicion.asked_ms
+    # An answer about one of our orders may be newer than what the position read saw: such a read proves nothing.
+    told_ms = max((o.confirmed_ms or 0 for t in desk.book.of_symbol(symbol) for o in t.orders.values()), default=0)
+    is_answered = fact.as_of_ms >= max(suspicion.asked_ms, told_ms + 1) and fills_ms >= suspicion.asked_ms
     if not is_answered or any(held.fill.symbol == symbol for held in desk.held.values()):
         return None
     suspicion.confirmations += 1

@@ -28,7 +28,6 @@ def test_invariants_hold_over_hours() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.xfail(strict=True, reason="the audit takes a position read for newer than an answer that overtook it")
 @pytest.mark.parametrize(("seed", "hedge"), [(5_023, True), (20_089, False), (20_299, False)])
 def test_position_read_before_a_late_answer_corrects_nothing(seed: int, hedge: bool) -> None:
     play([Job(seed, HOUR, hedge=hedge)])
