@@ -337,10 +337,12 @@ async def trade(settings: Settings, options: RunOptions) -> int:
         executor.stop_entries()
         closing_books = await settler.settle() if opening_books is not None else None
         await executor.stop()
+        await loops.stop()
+        if venue.close is not None:
+            await venue.close()  # at once: its market must not go on while nobody watches
         summary = summarize(session, executor, opening_books, closing_books, clock, gateway)
         reason = "stopped as asked" if failure is None else f"stopped because a part failed: {failure}"
         alerts.emit(catalog.stopped(epoch=epoch, reason=reason, summary=summary, time_ms=clock.now_ms()))
-        await loops.stop()
         writer.flush()
         try:
             await database.writer.commit([])

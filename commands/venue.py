@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 
@@ -36,6 +37,8 @@ class Venue:
     speed: float | None
     market_end_ms: int | None = None
     """The venue time at which a recorded market ends; None: not known to end."""
+    close: Callable[[], Awaitable[None]] | None = None
+    """Ends an exchange of our own; its market stands still until the next run. None where there is none."""
 
 
 async def open_venue(
@@ -78,7 +81,7 @@ async def open_venue(
     info = await child.start()
     stack.push_async_callback(child.stop)
     loops.start("exchange", child.wait_failed())
-    return Venue(at(info.rest_url, info.stream_url, *keys), info.speed, info.market_end_ms)
+    return Venue(at(info.rest_url, info.stream_url, *keys), info.speed, info.market_end_ms, child.stop)
 
 
 def exchange_options(

@@ -32,6 +32,8 @@ DENIALS = {
     "min_balance": "the balance is below the minimum",
     "daily_loss": "the daily loss limit is reached",
     "strategy_daily_loss": "the strategy's daily loss limit is reached",
+    "symbol_daily_loss": "the symbol's daily loss limit is reached",
+    "lease_lost": "another process trades this account",
     "drawdown": "the drawdown limit is reached",
     "consecutive_losses": "too many losses in a row",
     "daily_quantity": "the day's quantity limit is reached",

@@ -26,7 +26,7 @@ from core.effects import Notify, Send
 from core.enums import Severity
 from core.events import SignalReceived, Tick
 from core.ports import AlertSink, RecordWriter, VenuePort, VenueTime
-from core.records import AlertRecord
+from core.records import AlertRecord, TradeState
 from core.signal import Signal
 from executor.core import TradingCore
 from executor.fencing import WRITES
@@ -52,6 +52,7 @@ STOP_WAIT_S = 10.0
 PAUSE_MS_MAX = 20_000
 """Well below the life of a lease: after a longer standstill it is looked at before anything is sent."""
 RECONCILE_WAIT_S = 20.0
+_ENTERED = frozenset({TradeState.FILLED, TradeState.PROTECTED, TradeState.CLOSING})
 
 
 class Executor:
@@ -189,8 +190,11 @@ class Executor:
         }
 
     def _is_busy(self) -> bool:
-        unprotected = any(t.quantity > 0 and t.stop_price is None for t in self._core.view().trades)
-        return bool(self._queue) or self._writes_under_way > 0 or self._lanes.waiting() > 0 or unprotected
+        """True while something is under way that a moment's patience finishes: requests, writes, a stop, a last row."""
+        trades = self._core.view().trades
+        unprotected = any(trade.quantity > 0 and trade.stop_price is None for trade in trades)
+        unsettled = any(trade.quantity == 0 and trade.state in _ENTERED for trade in trades)
+        return bool(self._queue) or self._writes_under_way > 0 or self._lanes.waiting() > 0 or unprotected or unsettled
 
     # --- events in ----------------------------------------------------------------------------------------------
 
