@@ -164,6 +164,8 @@ def run(
     setup_logging(settings.log_level, settings.log_dir, not sys.stdout.isatty(), settings.secret_values())
     options = RunOptions(seconds, requested_symbols(symbols), exchange, fresh, keep_database=db is not None)
     refuse_contradictions(settings, options, data=data is not None, speed=speed is not None)
+    if sys.stdout.isatty():  # the live summary comes when venue, books and history are there: some seconds
+        typer.echo(f"starting in mode {settings.mode.value}; Ctrl-C stops")
     raise typer.Exit(run_loop(lambda: trade(settings, options)))
 
 
@@ -283,7 +285,7 @@ async def trade(settings: Settings, options: RunOptions) -> int:
 
         def edited(outcome: ReloadOutcome) -> None:
             core.set_limits({name: book.limits(limits) for name, limits in config.symbols.items()})
-            events.add(gateway.venue_time_ms(), outcome.message)
+            events.add(gateway.venue_time_ms(), outcome.message, is_told=True)  # the watcher logs it at its level
 
         daily = DailySummary(alerts, database.repository, gateway, clock, mode=settings.mode.value)
         gateway.on_sent, executor.on_sent = orders.on_wire, orders.on_recorded

@@ -21,6 +21,7 @@ from exchange.binance.settings import VenueSettings, urls_for
 from simulator.child import ChildExchange
 from simulator.identity import other_market
 from simulator.options import ExchangeOptions, key_pair
+from simulator.remote import ask_market
 from utils.tasks import Loops
 
 DEFAULT_SPEED = 600.0
@@ -74,7 +75,9 @@ async def open_venue(
     keys = key_pair(os.environ)
     if options.exchange_url is not None:
         address = options.exchange_url.rstrip("/")
-        return Venue(at(address, address.replace("http", "ws", 1), *keys), None)
+        facts = await ask_market(address)
+        speed, end_ms = (None, None) if facts is None else (facts.speed, facts.end_ms)
+        return Venue(at(address, address.replace("http", "ws", 1), *keys), speed, end_ms)
 
     child_options = await asyncio.to_thread(exchange_options, settings, options, configured, clock)
     child = ChildExchange(child_options)

@@ -20,6 +20,8 @@ DEFAULT_API_SECRET = "embedded-exchange-public-secret"  # noqa: S105 - public by
 KEY_VARIABLE = "EXCHANGE_API_KEY"
 SECRET_VARIABLE = "EXCHANGE_API_SECRET"  # noqa: S105 - the variable's name
 DEFAULT_SEED = 7
+ABOUT_MARKET = "/embedded/market"
+"""Beside the venue's own paths: what a client may ask that knows it trades on an embedded exchange."""
 
 
 @dataclass(frozen=True, slots=True)

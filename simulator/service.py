@@ -138,6 +138,7 @@ class EmbeddedExchange:
             precisions,
             self.hub.note_book_shown,
             self._countdowns,
+            options.speed,
         )
         self.gateway = Gateway(venue, Credentials(options.api_key, options.api_secret))
         self._driver: MarketDriver | LiveDriver

@@ -69,10 +69,11 @@ class RecentEvents:
         self._lines: deque[str] = deque(maxlen=shown)
         self._echo = echo
 
-    def add(self, time_ms: int, text: str) -> None:
+    def add(self, time_ms: int, text: str, *, is_told: bool = False) -> None:
+        """Remember an event; `is_told`: somebody has logged it already."""
         line = f"{clock(time_ms)} {text}"
         self._lines.append(line)
-        if self._echo is not None:
+        if self._echo is not None and not is_told:
             self._echo(line)
 
     def lines(self) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from core.candle import INTERVAL_MS
 from simulator.engine.errors import ApiError
+from simulator.options import ABOUT_MARKET
 from simulator.server import encode_market as encode
 from simulator.server.auth import Security
 from simulator.server.formats import eight, fixed
@@ -26,6 +27,12 @@ def ping(call: Call) -> Any:
 
 def server_time(call: Call) -> Any:
     return {"serverTime": call.now_ms}
+
+
+def about_market(call: Call) -> Any:
+    """What only an embedded exchange knows: how fast its market goes, and when a recorded one ends (null: never)."""
+    market = call.venue.market
+    return {"speed": call.venue.speed, "marketTime": market.now_ms, "marketEnd": market.end_ms}
 
 
 def exchange_info(call: Call) -> Any:
@@ -191,6 +198,7 @@ def _depth_weight(parameters: Parameters) -> int:
 
 
 ROUTES = [
+    Route("GET", ABOUT_MARKET, Security.NONE, 0, about_market),
     Route("GET", "/fapi/v1/ping", Security.NONE, 1, ping),
     Route("GET", "/fapi/v1/time", Security.NONE, 1, server_time),
     Route("GET", "/fapi/v1/exchangeInfo", Security.NONE, 1, exchange_info),

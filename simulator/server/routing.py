@@ -32,6 +32,8 @@ class Venue:
     precisions: dict[str, Precision]
     on_book_shown: BookObserver = lambda symbol, bids, asks: None
     countdowns: Countdowns = field(default_factory=Countdowns)
+    speed: float = 1.0
+    """Market time per wall time."""
 
     def spec(self, symbol: str) -> SymbolSpec:
         """Return the contract; an unknown symbol is refused with -1121."""

@@ -16,6 +16,7 @@ from binance_common.errors import ServerError
 from core.clock import SystemClock
 from core.errors import ConfigurationError, RuntimeFailure
 from simulator.journal import Journal
+from simulator.remote import MarketFacts, ask_market
 from simulator.service import EmbeddedExchange, ExchangeOptions, serve
 from tests.contract.simulator_support import START_MS, eventually, rest_client, running
 
@@ -77,6 +78,19 @@ async def test_recorded_candles_are_served_as_they_are_in_the_files(tmp_path: Pa
         for candle, row in zip(found, rows, strict=False):
             assert [Decimal(str(value)) for value in candle[:6]] == [Decimal(value) for value in row]
         assert len(found) == 1000
+        assert await ask_market(exchange.info.rest_url) == MarketFacts(6000.0, START_MS + len(rows) * MINUTE)
+
+
+async def test_ask_market_where_nobody_answers_knows_nothing() -> None:
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        port = closed.getsockname()[1]
+    assert await ask_market(f"http://127.0.0.1:{port}") is None
+
+
+async def test_ask_market_of_a_generated_market_has_no_end() -> None:
+    async with running(ExchangeOptions(start_ms=START_MS, speed=3.0)) as exchange:
+        assert await ask_market(exchange.info.rest_url) == MarketFacts(3.0, None)
 
 
 async def test_the_market_stands_still_at_the_end_of_the_recording(tmp_path: Path) -> None:

@@ -129,6 +129,8 @@ def test_recent_events_keeps_the_last_and_echoes_each() -> None:
         events.add(1_767_182_602_123, f"event {number}")
     assert events.lines() == ("12:03:22 event 1", "12:03:22 event 2")
     assert len(echoed) == 3
+    events.add(1_767_182_602_123, "logged by its maker", is_told=True)
+    assert events.lines()[-1] == "12:03:22 logged by its maker" and len(echoed) == 3
 
 
 def test_summary_rows_compare_pnl_with_the_wallet_to_the_last_digit() -> None:
