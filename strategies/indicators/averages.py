@@ -6,6 +6,7 @@ from __future__ import annotations
 from strategies.indicators.base import Indicator, check_window, forgotten_after
 from strategies.indicators.ops import NAN, Number, ratio
 from strategies.indicators.parts import RollingMoments, RollingSum, Smoothed
+from strategies.indicators.windows import WeightedMoments
 
 
 class Sma(Indicator):
@@ -81,3 +82,34 @@ class VolumeRatio(Indicator):
         self, open: Number, high: Number, low: Number, close: Number, volume: Number, open_time: Number
     ) -> Number:
         return ratio(volume * self._window, self._sum(volume), NAN)
+
+
+class RollingVwap(Indicator):
+    """Volume-weighted average price of the last `window` candles and the deviation around it: (vwap, sd).
+
+    Over the typical price (high + low + close) / 3, deviation as in `SessionVwap`; both are NaN without volume.
+    """
+
+    def __init__(self, window: int) -> None:
+        self.warmup = check_window("RollingVwap", window)
+        self._moments = WeightedMoments(window)
+
+    def formula(
+        self, open: Number, high: Number, low: Number, close: Number, volume: Number, open_time: Number
+    ) -> Number:
+        return self._moments((high + low + close) / 3.0, volume)
+
+
+class RollingVwapBands(RollingVwap):
+    """Rolling VWAP with bands `deviations` standard deviations away: (vwap, upper, lower)."""
+
+    def __init__(self, window: int, deviations: float = 2.0) -> None:
+        super().__init__(window)
+        self._deviations = deviations
+
+    def formula(
+        self, open: Number, high: Number, low: Number, close: Number, volume: Number, open_time: Number
+    ) -> Number:
+        vwap, sd = self._moments((high + low + close) / 3.0, volume)
+        reach = self._deviations * sd
+        return vwap, vwap + reach, vwap - reach

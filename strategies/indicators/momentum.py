@@ -1,4 +1,5 @@
-"""Strength of moves: RSI, ATR and ADX by J. Welles Wilder ("New Concepts in Technical Trading Systems", 1978)."""
+"""Strength of moves: RSI, ATR and ADX by J. Welles Wilder ("New Concepts in Technical Trading Systems", 1978), MACD by
+Gerald Appel ("Technical Analysis: Power Tools for Active Investors", 2005)."""
 
 # ruff: noqa: PLR0917 - the six columns of a candle are passed by position: it is the quickest way, and runs per candle
 from __future__ import annotations
@@ -68,3 +69,27 @@ class Adx(Indicator):
         rise = self._rise(choose((up > down) & (up > 0.0), up, 0.0))
         fall = self._fall(choose((down > up) & (down > 0.0), down, 0.0))
         return self._mean(100.0 * ratio(abs(rise - fall), rise + fall, 0.0))
+
+
+class Macd(Indicator):
+    """Moving average convergence divergence of the close, in price units: (macd, signal, histogram).
+
+    macd is EMA(fast) - EMA(slow), signal its EMA over `signal` candles, histogram their difference; as in `ta`, every
+    mean starts at its first value. macd is NaN for slow - 1 candles, the others for slow + signal - 2.
+    """
+
+    def __init__(self, fast: int = 12, slow: int = 26, signal: int = 9) -> None:
+        alphas = [2.0 / (check_window("Macd", window) + 1) for window in (fast, slow, signal)]
+        if fast >= slow:
+            raise ValueError(f"Macd: the fast window must be shorter than the slow one (got {fast} and {slow})")
+        self.warmup = max(slow + signal, forgotten_after(min(alphas), stages=2))
+        self._fast = Smoothed(alphas[0], seed=1, ready=slow)
+        self._slow = Smoothed(alphas[1], seed=1, ready=slow)
+        self._signal = Smoothed(alphas[2], seed=1, ready=signal, skip=slow - 1)
+
+    def formula(
+        self, open: Number, high: Number, low: Number, close: Number, volume: Number, open_time: Number
+    ) -> Number:
+        macd = self._fast(close) - self._slow(close)
+        signal = self._signal(macd)
+        return macd, signal, macd - signal

@@ -141,7 +141,7 @@ class RollingSum:
         return self._head + self._tails[missing - 1] if missing else self._head
 
     def _over(self, column: ndarray) -> ndarray:
-        table = _blocks(column, self._window)
+        table = blocks_of(column, self._window)
         heads = np.cumsum(table, axis=1)
         heads[1:, :-1] += np.cumsum(table[:-1, :0:-1], axis=1)[:, ::-1]
         heads[0, :-1] = NAN
@@ -193,7 +193,7 @@ class RollingMoments:
         self._first = self._second = 0.0
 
     def _over(self, column: ndarray) -> tuple[ndarray, ndarray]:
-        table = _blocks(column, self._window)
+        table = blocks_of(column, self._window)
         anchors = table[:, :1].copy()
         distances = table - anchors
         tails = table[:-1, :0:-1] - anchors[1:]
@@ -208,7 +208,7 @@ class RollingMoments:
         return (anchors + mean).reshape(-1)[:length], root(variance).reshape(-1)[:length]
 
 
-def _blocks(column: ndarray, window: int) -> ndarray:
+def blocks_of(column: ndarray, window: int) -> ndarray:
     """Return the column as rows of `window` values, the last row filled up with zeros."""
     rows = max(1, -(-len(column) // window))
     padded = np.zeros(rows * window)

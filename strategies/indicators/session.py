@@ -1,4 +1,4 @@
-"""Indicators anchored to the UTC day."""
+"""The volume-weighted average price of the UTC day."""
 
 # ruff: noqa: PLR0917 - the six columns of a candle are passed by position: it is the quickest way, and runs per candle
 from __future__ import annotations
@@ -26,3 +26,18 @@ class SessionVwap(Indicator):
         self, open: Number, high: Number, low: Number, close: Number, volume: Number, open_time: Number
     ) -> Number:
         return self._day((high + low + close) / 3.0, volume, open_time)
+
+
+class SessionVwapBands(SessionVwap):
+    """Session VWAP with bands `deviations` standard deviations away: (vwap, upper, lower)."""
+
+    def __init__(self, deviations: float = 2.0) -> None:
+        super().__init__()
+        self._deviations = deviations
+
+    def formula(
+        self, open: Number, high: Number, low: Number, close: Number, volume: Number, open_time: Number
+    ) -> Number:
+        vwap, sd = self._day((high + low + close) / 3.0, volume, open_time)
+        reach = self._deviations * sd
+        return vwap, vwap + reach, vwap - reach

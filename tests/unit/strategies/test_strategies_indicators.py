@@ -8,14 +8,36 @@ import numpy as np
 import pandas as pd
 import pytest
 from ta.momentum import RSIIndicator
-from ta.trend import ADXIndicator, EMAIndicator, SMAIndicator
+from ta.trend import MACD, ADXIndicator, EMAIndicator, SMAIndicator
 from ta.volatility import AverageTrueRange, BollingerBands
+from ta.volume import VolumeWeightedAveragePrice
 
 from core.candle import DAY_MS
-from strategies.base import CandleColumns
-from strategies.indicators import Adx, Atr, Bollinger, Ema, Indicator, RollingStd, Rsi, SessionVwap, Sma, VolumeRatio
+from strategies.base import CandleColumns, History
+from strategies.indicators import (
+    Adx,
+    Atr,
+    Bollinger,
+    CandleShape,
+    Ema,
+    Fibonacci,
+    Indicator,
+    Macd,
+    OpeningRange,
+    PivotPoints,
+    Pivots,
+    RollingStd,
+    RollingVwap,
+    RollingVwapBands,
+    Rsi,
+    SessionVwap,
+    SessionVwapBands,
+    Sma,
+    SwingStructure,
+    VolumeRatio,
+)
 from strategies.indicators.parts import decay
-from tests.unit.strategies.support import MINUTE, START, columns, recorded, rows, walk
+from tests.unit.strategies.support import MINUTE, START, columns, head, recorded, rows, walk
 
 EVERY = [
     lambda: Sma(20),
@@ -29,6 +51,18 @@ EVERY = [
     lambda: Adx(14),
     lambda: Adx(2),
     lambda: SessionVwap(),
+    lambda: SessionVwapBands(2.0),
+    lambda: RollingVwap(60),
+    lambda: RollingVwapBands(30, 2.0),
+    lambda: Macd(),
+    lambda: CandleShape(),
+    lambda: Pivots(3, 3),
+    lambda: Pivots(1, 5),
+    lambda: SwingStructure(3, 3, 200),
+    lambda: SwingStructure(2, 2, 25),
+    lambda: Fibonacci(3, 3, 200),
+    lambda: PivotPoints(),
+    lambda: OpeningRange(30),
 ]
 NAMES = [repr(make().spec[0].__name__ + str(make().spec[1])) for make in EVERY]
 
@@ -80,7 +114,7 @@ def test_indicator_value_ignores_later_candles(make, market) -> None:
     whole = over(make(), market)
     for cut in (50, 777, 3_001):
         part = CandleColumns(*(getattr(market, name)[:cut] for name in CandleColumns.__dataclass_fields__))
-        np.testing.assert_allclose(over(make(), part), whole[:, :cut], rtol=1e-12, atol=1e-12)
+        np.testing.assert_allclose(over(make(), part), whole[:, :cut], rtol=1e-12, atol=1e-11)
 
 
 def frame(data: CandleColumns) -> pd.DataFrame:
@@ -93,6 +127,11 @@ TA = {
     "rsi": (lambda: Rsi(14), lambda f: RSIIndicator(f.close, 14).rsi(), 13),
     "atr": (lambda: Atr(14), lambda f: AverageTrueRange(f.high, f.low, f.close, 14).average_true_range(), 13),
     "adx": (lambda: Adx(14), lambda f: ADXIndicator(f.high, f.low, f.close, 14).adx(), 27),
+    "vwap": (
+        lambda: RollingVwap(30),
+        lambda f: VolumeWeightedAveragePrice(f.high, f.low, f.close, f.volume, 30).volume_weighted_average_price(),
+        29,
+    ),
     "adx7": (lambda: Adx(7), lambda f: ADXIndicator(f.high, f.low, f.close, 7).adx(), 13),
 }
 
@@ -112,7 +151,54 @@ def test_bollinger_equals_ta(market) -> None:
     for ours, reference in ((middle, theirs.bollinger_mavg()), (upper, theirs.bollinger_hband())):
         np.testing.assert_allclose(ours[19:], np.asarray(reference)[19:], rtol=1e-9)
     np.testing.assert_allclose(lower[19:], np.asarray(theirs.bollinger_lband())[19:], rtol=1e-9)
-    np.testing.assert_allclose(width[19:] * 100, np.asarray(theirs.bollinger_wband())[19:], rtol=1e-6)
+    np.testing.assert_allclose(width[19:], np.asarray(theirs.bollinger_wband())[19:] / 100, rtol=1e-9, atol=1e-9)
+
+
+def test_macd_equals_ta(market) -> None:
+    ours = over(Macd(12, 26, 9), market)
+    theirs = MACD(frame(market).close, 26, 12, 9)
+    for own, reference in zip(ours, (theirs.macd(), theirs.macd_signal(), theirs.macd_diff()), strict=True):
+        np.testing.assert_allclose(own, np.asarray(reference), rtol=1e-9, atol=1e-9)  # NaN where ta has NaN
+
+
+FIRST_VALUE = {
+    "sma": (lambda: Sma(20), 20),
+    "ema": (lambda: Ema(21), 21),
+    "std": (lambda: RollingStd(20), 20),
+    "bollinger": (lambda: Bollinger(20), 20),
+    "volume ratio": (lambda: VolumeRatio(30), 30),
+    "rsi": (lambda: Rsi(14), 14),
+    "atr": (lambda: Atr(14), 14),
+    "adx": (lambda: Adx(14), 28),
+    "macd": (lambda: Macd(12, 26, 9), 34),
+    "rolling vwap": (lambda: RollingVwap(60), 60),
+    "session vwap": (lambda: SessionVwap(), 1),
+    "shape": (lambda: CandleShape(), 1),
+    "opening range": (lambda: OpeningRange(30), 31),
+    "pivot points": (lambda: PivotPoints(), 1_441),
+}
+
+
+@pytest.mark.parametrize("name", FIRST_VALUE)
+def test_indicator_first_whole_value_comes_at_the_documented_candle(name, shared_data) -> None:
+    data = columns(recorded(shared_data / "klines/um_1m_2025-05/ETHUSDT-1m.csv.gz", limit=6_000))
+    start = int(np.argmax(data.open_time % DAY_MS == 0))
+    make, first = FIRST_VALUE[name]
+    values = over(make(), head(data, start, len(data)))
+    assert int(np.argmax(~np.isnan(values).any(axis=0))) == first - 1
+
+
+@pytest.mark.parametrize("make", EVERY, ids=NAMES)
+def test_indicator_value_after_its_warm_up_does_not_depend_on_where_the_data_began(make, shared_data) -> None:
+    data = columns(recorded(shared_data / "klines/um_1m_2025-05/ETHUSDT-1m.csv.gz", limit=9_000))
+    indicator = make()
+    needed = History(indicator.warmup, indicator.day_anchored)
+    whole = over(make(), data)
+    # Of a value that never quite forgets its start, a billionth of the move since then may be left.
+    for at in (5_011, 6_300, 8_999):
+        start = int(np.searchsorted(data.open_time, needed.start_before(int(data.open_time[at]), "1m")))
+        part = over(make(), head(data, start, at + 1))[:, -1]
+        np.testing.assert_allclose(part, whole[:, at], rtol=1e-6, atol=1e-6)
 
 
 def test_session_vwap_equals_the_plain_sums_of_its_definition(market) -> None:
