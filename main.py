@@ -33,6 +33,7 @@ from commands.common import (
     stop_on_signals,
     writable_folder,
 )
+from commands.download import download
 from commands.exchange import exchange
 from commands.kill import KILL_FILE, flatten, kill, resume
 from commands.look import dashboard, why
@@ -389,7 +390,7 @@ async def forget(database: Database, settings: Settings, gateway: BinanceGateway
     await asyncio.to_thread(database.retention.run, gateway.venue_time_ms(), days, decision_days)
 
 
-for command in (exchange, check, backtest, kill, flatten, resume, dashboard, why):
+for command in (exchange, check, download, backtest, kill, flatten, resume, dashboard, why):
     app.command()(command)
 
 if __name__ == "__main__":

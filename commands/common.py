@@ -113,8 +113,8 @@ def run_loop(work: Callable[[], Any]) -> int:
         return code
 
 
-def stop_on_signals() -> asyncio.Event:
-    """Return an event that Ctrl-C or SIGTERM sets; a second one ends the process at once."""
+def stop_on_signals(notice: str = "stopping: no new entries, saving") -> asyncio.Event:
+    """Return an event that Ctrl-C or SIGTERM sets; a second one ends the process at once. `notice` is for people."""
     stop = asyncio.Event()
 
     def ask() -> None:
@@ -123,7 +123,7 @@ def stop_on_signals() -> asyncio.Event:
                 os.write(sys.stdout.fileno(), b"\x1b[?25h\n")
             os._exit(130)
         if sys.stderr.isatty():
-            typer.echo("stopping: no new entries, saving; Ctrl-C again ends at once", err=True)
+            typer.echo(f"{notice}; Ctrl-C again ends at once", err=True)
         stop.set()
 
     loop = asyncio.get_running_loop()

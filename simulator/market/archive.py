@@ -159,6 +159,7 @@ def _bad_line(path: Path, body: list[str], first_line: int, width: int) -> Confi
 def _read_parquet(path: Path) -> Table:
     try:
         from pyarrow import ArrowException, parquet  # type: ignore[import-untyped]  # noqa: PLC0415 - optional package
+        from pyarrow.types import is_floating, is_integer  # type: ignore[import-untyped]  # noqa: PLC0415
     except ImportError as error:
         raise ConfigurationError(f"{path.name}: parquet files need pyarrow; install the project's ui group") from error
     try:
@@ -171,16 +172,28 @@ def _read_parquet(path: Path) -> Table:
     if width is None:
         wanted = ", ".join(HEADER[:6])
         raise ConfigurationError(f"{path.name}: unknown columns {', '.join(table.column_names)}; wanted {wanted}")
-    columns = [table.column(name).to_pylist() for name in HEADER[: min(width, 11)]]
-    texts = [[str(value) for value in row] for row in zip(*columns, strict=True)]
+    columns = [table.column(name) for name in HEADER[: min(width, 11)]]
+    numeric = [is_integer(column.type) or is_floating(column.type) for column in columns]
+    if all(numeric) and not any(column.null_count for column in columns):
+        return Table(path, [_finite(path, column.to_numpy()) for column in columns], None, 0)
+    rows = [column.to_pylist() for column in columns]
+    texts = [[str(value) for value in row] for row in zip(*rows, strict=True)]
     if "None" in {text for row in texts for text in row}:
         row = next(number for number, row in enumerate(texts) if "None" in row)
         raise ConfigurationError(f"{path.name}, row {row + 1}: a value is missing")
     try:
-        values = [np.array(column, dtype=np.float64) for column in columns]
+        values = [np.array(column, dtype=np.float64) for column in rows]
     except (TypeError, ValueError) as error:
         raise ConfigurationError(f"{path.name}: a column does not hold numbers ({error})") from error
-    return Table(path, values, texts, 0)
+    return Table(path, [_finite(path, column) for column in values], texts, 0)
+
+
+def _finite(path: Path, column: NDArray[np.generic]) -> FloatArray:
+    values = np.ascontiguousarray(column, dtype=np.float64)
+    wrong = ~np.isfinite(values)
+    if wrong.any():
+        raise ConfigurationError(f"{path.name}, row {int(np.argmax(wrong)) + 1}: a value is not a number")
+    return values
 
 
 def faults(table: Table) -> Iterator[tuple[BoolArray, str]]:
