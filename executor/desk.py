@@ -108,6 +108,10 @@ class Desk:
     inflight: dict[VenueCommand, int] = field(default_factory=dict)
     reads: dict[VenueCommand, int] = field(default_factory=dict)
     fills_read_ms: dict[str, int] = field(default_factory=dict)
+    fills_asked_ms: dict[str, int] = field(default_factory=dict)
+    """Venue time at which the oldest read of a symbol's fills that has no answer yet was wanted."""
+    fills_complete_ms: dict[str, int] = field(default_factory=dict)
+    """Venue time up to which every fill of a symbol has been listed (lists lag: see `fills_reread_ms`)."""
     foreign_positions: dict[str, str] = field(default_factory=dict)
     foreign_orders: dict[str, str] = field(default_factory=dict)
     held: dict[tuple[str, int], HeldFill] = field(default_factory=dict)

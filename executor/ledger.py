@@ -191,9 +191,24 @@ def fills_command(desk: Desk, symbol: str) -> FetchFills:
     """Return the read that certainly covers every fill of this symbol that may be missing.
 
     It reaches back in time, not by id: a fill that was lost may be older than one that is booked. With a trade on the
-    symbol that is before the trade's start, without one before this process's.
+    symbol that is before the trade's start, without one some hours before the last complete read, or before this
+    process's start.
     """
+    desk.fills_asked_ms.setdefault(symbol, desk.venue_ms)
     starts = [trade.created_time_ms for trade in desk.book.of_symbol(symbol)]
     if starts:
         return FetchFills(symbol, start_time_ms=min(starts) - desk.policy.fills_overlap_ms)
-    return FetchFills(symbol, start_time_ms=desk.history_start_ms)
+    return FetchFills(symbol, start_time_ms=_listed_until(desk, symbol))
+
+
+def note_listed(desk: Desk, command: FetchFills) -> None:
+    """A list of fills has arrived: what it covers without a gap need not be read again for as long as we run."""
+    asked_ms = desk.fills_asked_ms.pop(command.symbol, None)
+    start_ms = command.start_time_ms
+    if asked_ms is not None and start_ms is not None and start_ms <= _listed_until(desk, command.symbol):
+        desk.fills_complete_ms[command.symbol] = max(asked_ms, desk.fills_complete_ms.get(command.symbol, 0))
+
+
+def _listed_until(desk: Desk, symbol: str) -> int:
+    """Venue time before which no fill of the symbol can be missing."""
+    return max(desk.history_start_ms, desk.fills_complete_ms.get(symbol, 0) - desk.policy.fills_reread_ms)

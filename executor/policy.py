@@ -59,6 +59,8 @@ class ExecutionPolicy:
     """So many failed periodic reconciliations in a row stop entries."""
     fills_overlap_ms: int = 60_000
     """Venue time by which a fetch of missed fills reaches back before the trade's own start."""
+    fills_reread_ms: int = 21_600_000
+    """Venue time by which a fetch of fills without a trade reaches back before the last complete one: lists lag."""
     restart_overlap_ms: int = 3_600_000
     """Venue time before a restart whose ledger rows and fills are read again."""
 

@@ -136,6 +136,7 @@ class Replies:
         if not isinstance(reply.outcome, Accepted):
             return
         changed = ledger.take_listed_fills(desk, reply.payload())
+        ledger.note_listed(desk, command)
         desk.fills_read_ms[command.symbol] = max(issued_ms, desk.fills_read_ms.get(command.symbol, 0))
         changed += ledger.settle_held(desk)
         for trade in {id(trade): trade for trade in changed}.values():

@@ -7,11 +7,14 @@ from dataclasses import replace
 import pytest
 
 from core.commands import (
+    Accepted,
     CancelOrder,
     FetchBalances,
+    FetchFills,
     FetchOpenAlgoOrders,
     FetchOpenOrders,
     FetchPositions,
+    Outcome,
     RefusalKind,
     Refused,
 )
@@ -26,6 +29,8 @@ from core.events import (
 )
 from core.orders import AlgoOrderReport
 from core.records import ExitReason, TradeState
+from executor.ledger import fills_command
+from executor.policy import ExecutionPolicy
 from tests.unit.executor.fake_venue import doubt
 from tests.unit.executor.lab import BTC, ETH, START_MS, D, Lab, Rows, refused
 
@@ -430,3 +435,53 @@ def test_lost_database_adopts_the_position_that_our_stop_protects() -> None:
     again.run(3_000)
     assert again.rows.positions[1].state is TradeState.CLOSED
     assert again.venue.position(BTC) == 0
+
+
+# --- how far back ---------------------------------------------------------------------------------------------
+
+HOUR_MS = 3_600_000
+
+
+def _list_fills(lab: Lab, outcome: Outcome) -> int:
+    """Ask for the fills as a reconciliation would and answer; returns the start that was asked for."""
+    command = fills_command(lab.core._desk, BTC)
+    lab.reply(command, outcome)
+    assert command.start_time_ms is not None
+    return command.start_time_ms
+
+
+def test_fills_of_a_flat_symbol_listed_once_are_not_read_back_to_the_start_for_ever() -> None:
+    lab = Lab(policy=ExecutionPolicy(fills_reread_ms=HOUR_MS))
+    start_ms = lab.core._desk.history_start_ms
+    assert [_list_fills(lab, Accepted(())) for _ in range(2)] == [start_ms, start_ms]  # lists may lag by an hour
+    lab.run(3 * HOUR_MS, step_ms=60_000)
+    assert _list_fills(lab, Accepted(())) == start_ms
+    assert _list_fills(lab, Accepted(())) == lab.now_ms - HOUR_MS
+
+
+def test_fills_that_could_not_be_read_are_read_from_the_same_time_again() -> None:
+    lab = Lab(policy=ExecutionPolicy(fills_reread_ms=0))
+    starts = []
+    for _ in range(3):
+        starts.append(_list_fills(lab, doubt()))
+        lab.now_ms += HOUR_MS
+        lab.run(250)
+    assert starts == [lab.core._desk.history_start_ms] * 3
+
+
+def test_fills_listed_behind_a_gap_do_not_hide_the_gap() -> None:
+    lab = Lab(policy=ExecutionPolicy(fills_reread_ms=0))
+    desk = lab.core._desk
+    fills_command(desk, BTC)
+    lab.reply(FetchFills(BTC, start_time_ms=desk.history_start_ms + 1), Accepted(()))
+    assert fills_command(desk, BTC).start_time_ms == desk.history_start_ms
+
+
+def test_fills_answer_to_an_older_question_counts_from_when_it_was_asked() -> None:
+    lab = Lab(policy=ExecutionPolicy(fills_reread_ms=0))
+    desk = lab.core._desk
+    command, asked_ms = fills_command(desk, BTC), desk.venue_ms
+    lab.run(10_000)
+    fills_command(desk, BTC)
+    lab.reply(command, Accepted(()))
+    assert fills_command(desk, BTC).start_time_ms == asked_ms
