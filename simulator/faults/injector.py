@@ -6,6 +6,7 @@ true time of the gateway, never one that a clock fault has bent.
 
 from __future__ import annotations
 
+import heapq
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ _FRAMES = frozenset(
 )
 _SUBSCRIBES = frozenset({K.SUBSCRIBE_REJECT, K.SUBSCRIBE_IGNORE})
 _MILLION = 1_000_000
+_NEVER = 1 << 62
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,8 @@ class _Armed:
     """A fault of the schedule and how often calls have met it."""
 
     fault: Fault
+    number: int = 0
+    """Its place in the order in which faults are asked."""
     seen: int = 0
     used: int = 0
     is_done: bool = False
@@ -53,6 +57,44 @@ class _Armed:
         return fault.hits is None or self.used < fault.hits
 
 
+class _Group:
+    """The faults of one place. `at` gives those that have begun and not ended; time must not go back."""
+
+    __slots__ = ("_coming", "_present", "_until")
+
+    def __init__(self) -> None:
+        self._coming: list[tuple[int, int, _Armed]] = []
+        self._present: list[_Armed] = []
+        self._until = 0
+
+    def add(self, armed: _Armed) -> None:
+        heapq.heappush(self._coming, (armed.fault.at_ms, armed.number, armed))
+        self._until = 0
+
+    def at(self, elapsed_ms: int) -> list[_Armed]:
+        if elapsed_ms >= self._until:
+            self._refresh(elapsed_ms)
+        return self._present
+
+    def _refresh(self, elapsed_ms: int) -> None:
+        """Sort out what has begun and what has ended, and note when that changes next."""
+        coming, present = self._coming, self._present
+        while coming and coming[0][0] <= elapsed_ms:
+            present.append(heapq.heappop(coming)[2])
+        self._present = [
+            one
+            for one in present
+            if one.fault.until_ms is None or one.fault.until_ms > elapsed_ms or one.fault.is_instant
+        ]
+        self._present.sort(key=lambda one: one.number)
+        changes = [one.fault.until_ms for one in self._present if one.fault.until_ms is not None]
+        self._until = min([*changes, coming[0][0] if coming else _NEVER], default=_NEVER)
+
+    def forget_done(self) -> None:
+        """Drop what can never take hold again."""
+        self._present = [one for one in self._present if not one.is_done]
+
+
 class FaultInjector:
     """Holds a schedule against time and calls. `fired` and `counts` are the record of what really took hold."""
 
@@ -61,7 +103,9 @@ class FaultInjector:
         self.fired: list[Fired] = []
         self.counts: Counter[FaultKind] = Counter()
         self._started_ms: int | None = None
-        self._armed: dict[Site, list[_Armed]] = {site: [] for site in Site}
+        self._armed: list[_Armed] = []
+        self._lasting: dict[Site, _Group] = {site: _Group() for site in Site}
+        self._instant = _Group()
         for fault in self.schedule.faults:
             self._arm(fault)
 
@@ -98,21 +142,18 @@ class FaultInjector:
 
     def clear(self) -> None:
         """End every fault, present and to come."""
-        for armed in self._armed.values():
-            for one in armed:
-                one.is_done = True
+        for one in self._armed:
+            one.is_done = True
 
     def is_over(self, now_ms: int) -> bool:
         """True when no fault holds any more and none is to come."""
         elapsed = self.elapsed_ms(now_ms)
-        return not any(
-            one.is_open(elapsed) or (elapsed < one.fault.at_ms and not one.is_done)
-            for armed in self._armed.values()
-            for one in armed
-        )
+        return not any(one.is_open(elapsed) or (elapsed < one.fault.at_ms and not one.is_done) for one in self._armed)
 
     def _arm(self, fault: Fault) -> None:
-        self._armed[fault.site].append(_Armed(fault))
+        armed = _Armed(fault, len(self._armed))
+        self._armed.append(armed)
+        (self._instant if fault.is_instant else self._lasting[fault.site]).add(armed)
 
     # -- the hooks --------------------------------------------------------------------------------------------------
 
@@ -148,11 +189,10 @@ class FaultInjector:
     def holding(self, kind: FaultKind, symbol: str, now_ms: int) -> Fault | None:
         """Matching: the fault of a state that holds now for `symbol`; noted once, no call is counted."""
         elapsed = self.elapsed_ms(now_ms)
-        for armed in self._armed[Site.MATCHING]:
+        for armed in self._lasting[Site.MATCHING].at(elapsed):
             fault = armed.fault
             is_for = fault.kind is kind and fault.target in ("", symbol)
-            in_time = elapsed >= fault.at_ms and (fault.until_ms is None or elapsed < fault.until_ms)
-            if is_for and in_time and not armed.is_done:
+            if is_for and not armed.is_done:
                 if not armed.used:
                     armed.used = 1
                     self._note(fault, now_ms, symbol)
@@ -162,9 +202,9 @@ class FaultInjector:
     def clock_offset_ms(self, now_ms: int) -> int:
         """Clock: how far the gateway's clock is ahead of the truth. A jump with `for_ms` 0 stays for good."""
         elapsed, offset = self.elapsed_ms(now_ms), 0
-        for armed in self._armed[Site.CLOCK]:
+        for armed in self._lasting[Site.CLOCK].at(elapsed):
             fault = armed.fault
-            if armed.is_done or elapsed < fault.at_ms or (fault.until_ms is not None and elapsed >= fault.until_ms):
+            if armed.is_done:
                 continue
             if not armed.used:
                 armed.used = 1
@@ -179,10 +219,11 @@ class FaultInjector:
         """Return the instant faults whose time has come, each once, in the order of their times."""
         elapsed = self.elapsed_ms(now_ms)
         found = []
-        for armed in [one for group in self._armed.values() for one in group]:
-            if armed.fault.is_instant and not armed.is_done and elapsed >= armed.fault.at_ms:
+        for armed in self._instant.at(elapsed):
+            if not armed.is_done:
                 armed.is_done = True
                 found.append(armed.fault)
+        self._instant.forget_done()
         return sorted(found, key=lambda fault: fault.at_ms)
 
     def note_done(self, fault: Fault, now_ms: int, subject: str) -> None:
@@ -197,7 +238,7 @@ class FaultInjector:
         """Return the first open fault that the call meets, in schedule order; every one that could counts the call."""
         elapsed = self.elapsed_ms(now_ms)
         met: Fault | None = None
-        for armed in self._armed[site]:
+        for armed in self._lasting[site].at(elapsed):
             fault = armed.fault
             if fault.kind not in kinds or not armed.is_open(elapsed) or not (not fault.target or matches(fault.target)):
                 continue
