@@ -15,8 +15,19 @@ from backtest.signals import decide
 from core.enums import Direction
 from core.errors import ConfigurationError
 from core.signal import ExitPlan
-from strategies.base import GatedStrategy, History, Indicators, Values
-from strategies.conditions import Gate, Setup
+from strategies.base import CandleColumns, Entry, GatedStrategy, History, Indicators, Values
+from strategies.conditions import Gate, Setup, both
+from strategies.evaluate import Evaluator, decide_columns
+from strategies.indicators import (
+    CandleShape,
+    Fibonacci,
+    Macd,
+    OpeningRange,
+    PivotPoints,
+    Pivots,
+    RollingVwapBands,
+    SwingStructure,
+)
 from strategies.loader import ActiveStrategy
 from strategies.params import StrategyParams
 from strategies.registry import discover
@@ -86,6 +97,59 @@ def test_shipped_strategy_passes_both_checks(name, checker) -> None:
     result = checker(active, candles)
     assert result.passed, result.faults[:3]
     assert result.cuts == 200
+
+
+class ChartReader(GatedStrategy):
+    """A user's strategy on every indicator that reads a chart: all have to agree for a signal."""
+
+    name = "chart_reader"
+
+    def indicators(self) -> Indicators:
+        return {
+            ("high_pivot", "low_pivot"): Pivots(2, 2),
+            ("swing_high", "swing_low", "highs", "lows", "trend"): SwingStructure(2, 2, 120),
+            ("leg", "shallow", "deep"): Fibonacci(2, 2, 120, (0.382, 0.618)),
+            ("pivot", "r1", "s1", "r2", "s2", "r3", "s3"): PivotPoints(),
+            ("range_high", "range_low"): OpeningRange(60),
+            ("body", "upper_wick", "lower_wick"): CandleShape(),
+            ("macd", "signal", "histogram"): Macd(),
+            ("vwap", "band_above", "band_below"): RollingVwapBands(60, 1.0),
+        }
+
+    def setup(self) -> Setup:
+        return Setup(
+            "chart",
+            long=lambda v: both(v.close > v.pivot, v.range_high > 0.0, v.histogram > 0.0, v.body > 0.1, v.leg > 0.0),
+            short=lambda v: both(v.close < v.band_above, v.trend < 0.0, v.close < v.deep, v.range_low > 0.0),
+            refusal="no",
+            reason="yes",
+        )
+
+    def exits(self, v: Values, direction: Direction) -> ExitPlan:
+        return ExitPlan(D("0.01"))
+
+
+@pytest.mark.parametrize("checker", [check_lookahead, check_warmup])
+def test_strategy_on_the_chart_indicators_passes_both_checks(checker) -> None:
+    active = ActiveStrategy("chart_reader", "ETHUSDT", ChartReader, StrategyParams())
+    candles = walk(7_000)
+    decisions = decide(active, candles)
+    assert len(decisions.indices) > 50, "the checks must see signals"
+    result = checker(active, candles)
+    assert result.passed, result.faults[:3]
+
+
+def test_strategy_on_the_chart_indicators_decides_live_as_over_columns() -> None:
+    columns = walk(5_000).columns
+    whole = decide_columns(ChartReader(StrategyParams()), columns)
+    evaluator = Evaluator(ChartReader(StrategyParams()))
+    sides = []
+    for row in zip(*(getattr(columns, name).tolist() for name in CandleColumns.__slots__), strict=True):
+        evaluator.update(*row)
+        decision = evaluator.decide()
+        sides.append(decision.direction.sign if isinstance(decision, Entry) else 0)
+    assert sides == whole.sides.tolist()
+    assert {-1, 1} <= set(sides)
 
 
 def test_warmup_option_counts_the_candles_before_the_first_signal() -> None:
