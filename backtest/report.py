@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from html import escape
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -13,22 +12,14 @@ import numpy as np
 from backtest.candles import ReplayCandles
 from backtest.equity import EquityCurve
 from backtest.metrics import Metrics, drawdown_curve
+from backtest.page import BLUE, GREEN, GREY, RED, Section, layout, plotly_for, write_page
 from backtest.summary import rows_of
 from backtest.trades import BacktestTrade
 from core.candle import DAY_MS
 from core.enums import Direction
-from core.errors import ConfigurationError
 from utils.timefmt import day, to_datetime
 
 POINTS_MAX = 3_000
-_GREEN, _RED, _BLUE, _GREY = "#2a9d6e", "#d1495b", "#3b6fb6", "#8a8f98"
-_STYLE = """
-body{font:15px/1.5 system-ui,sans-serif;margin:0 auto;max-width:1180px;padding:24px;color:#1d2430;background:#fafbfc}
-h1{font-size:24px;margin:0 0 4px}h2{font-size:17px;margin:32px 0 4px}p{margin:4px 0;color:#5b6472}
-.tiles{display:grid;grid-template-columns:repeat(auto-fill,minmax(170px,1fr));gap:10px;margin:18px 0}
-.tile{background:#fff;border:1px solid #e4e7ec;border-radius:8px;padding:10px 12px}
-.tile b{display:block;font-size:17px;font-variant-numeric:tabular-nums}.tile span{color:#5b6472;font-size:13px}
-"""
 
 
 def write_report(  # noqa: PLR0917 - everything that is shown
@@ -41,11 +32,7 @@ def write_report(  # noqa: PLR0917 - everything that is shown
     notes: Iterable[str] = (),
 ) -> None:
     """Write the page. Curves are thinned to a few thousand points, which keep the extremes of what they leave out."""
-    try:
-        import plotly.graph_objects as go  # noqa: PLC0415 - optional and heavy
-        from plotly.offline import get_plotlyjs  # noqa: PLC0415
-    except ImportError as error:
-        raise ConfigurationError(f"{path.name}: the report needs plotly; install the project's ui group") from error
+    go = plotly_for(path)
     deposit = float(metrics.deposit)
     sections = [
         ("Equity and drawdown", "", _equity(go, curve, deposit)),
@@ -61,24 +48,8 @@ def write_report(  # noqa: PLR0917 - everything that is shown
         ("Exposure", "Open notional over time.", _exposure(go, curve)),
         ("From gross to net", "What fees, slippage and funding made of the result.", _costs(go, metrics)),
     ]
-    tiles = "".join(
-        f'<div class="tile"><span>{escape(name)}</span><b>{escape(value)}</b></div>' for name, value in rows_of(metrics)
-    )
-    body = "".join(
-        f"<h2>{escape(name)}</h2>"
-        + (f"<p>{escape(text)}</p>" if text else "")
-        + figure.to_html(full_html=False, include_plotlyjs=False, config={"displaylogo": False})
-        for name, text, figure in sections
-    )
-    told = "".join(f"<p>{escape(note)}</p>" for note in notes)
-    page = (
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
-        f'<meta name="viewport" content="width=device-width,initial-scale=1"><style>{_STYLE}</style>'
-        f"<script>{get_plotlyjs()}</script></head><body><h1>{escape(title)}</h1>"
-        f"<p>{day(metrics.start_time_ms)} to {day(metrics.end_time_ms)}, UTC</p>{told}"
-        f'<div class="tiles">{tiles}</div>{body}</body></html>'
-    )
-    path.write_text(page, encoding="utf-8")
+    span = f"{day(metrics.start_time_ms)} to {day(metrics.end_time_ms)}, UTC"
+    write_page(path, title, (span, *notes), rows_of(metrics), (Section(*section) for section in sections))
 
 
 def _times(values: Iterable[int]) -> list[Any]:
@@ -98,28 +69,21 @@ def _thin(curve: EquityCurve, deposit: float) -> np.ndarray:
     return np.array(sorted(chosen))
 
 
-def _layout(figure: Any, height: int = 300, **more: Any) -> Any:
-    figure.update_layout(
-        template="plotly_white", height=height, margin={"l": 60, "r": 20, "t": 10, "b": 40}, showlegend=False, **more
-    )
-    return figure
-
-
 def _equity(go: Any, curve: EquityCurve, deposit: float) -> Any:
     at = _thin(curve, deposit)
     times = _times(curve.time_ms[at])
     falls = drawdown_curve(curve, deposit)[at]
     figure = go.Figure()
-    figure.add_scatter(x=times, y=curve.equity[at].tolist(), name="equity", line={"color": _BLUE, "width": 1.5})
+    figure.add_scatter(x=times, y=curve.equity[at].tolist(), name="equity", line={"color": BLUE, "width": 1.5})
     figure.add_scatter(
-        x=times, y=falls.tolist(), name="drawdown %", yaxis="y2", fill="tozeroy", line={"color": _RED, "width": 1}
+        x=times, y=falls.tolist(), name="drawdown %", yaxis="y2", fill="tozeroy", line={"color": RED, "width": 1}
     )
     axes = {
         "yaxis": {"domain": [0.34, 1], "title": "USDT"},
         "yaxis2": {"domain": [0, 0.28], "title": "drawdown %"},
         "xaxis": {"anchor": "y2"},
     }
-    return _layout(figure, 460, hovermode="x unified", **axes)
+    return layout(figure, 460, hovermode="x unified", **axes)
 
 
 def _months(go: Any, curve: EquityCurve, deposit: float) -> Any:
@@ -132,13 +96,13 @@ def _months(go: Any, curve: EquityCurve, deposit: float) -> Any:
         before = end
     values = list(returns.values())
     figure = go.Figure(go.Bar(x=list(returns), y=values, marker_color=_colours(values), texttemplate="%{y:.2f} %"))
-    return _layout(figure, xaxis={"type": "category"}, yaxis={"title": "%"})
+    return layout(figure, xaxis={"type": "category"}, yaxis={"title": "%"})
 
 
 def _r_multiples(go: Any, trades: Sequence[BacktestTrade]) -> Any:
-    figure = go.Figure(go.Histogram(x=[t.r_multiple for t in trades if t.is_closed], nbinsx=60, marker_color=_BLUE))
-    figure.add_vline(x=0, line_color=_GREY)
-    return _layout(figure, xaxis={"title": "R"}, yaxis={"title": "trades"})
+    figure = go.Figure(go.Histogram(x=[t.r_multiple for t in trades if t.is_closed], nbinsx=60, marker_color=BLUE))
+    figure.add_vline(x=0, line_color=GREY)
+    return layout(figure, xaxis={"title": "R"}, yaxis={"title": "trades"})
 
 
 def _chart(go: Any, candles: ReplayCandles, trades: Sequence[BacktestTrade]) -> Any:
@@ -154,8 +118,8 @@ def _chart(go: Any, candles: ReplayCandles, trades: Sequence[BacktestTrade]) -> 
             high=np.maximum.reduceat(columns.high, starts).tolist(),
             low=np.minimum.reduceat(columns.low, starts).tolist(),
             close=columns.close[ends].tolist(),
-            increasing_line_color=_GREEN,
-            decreasing_line_color=_RED,
+            increasing_line_color=GREEN,
+            decreasing_line_color=RED,
             opacity=0.5,
         )
     )
@@ -167,7 +131,7 @@ def _chart(go: Any, candles: ReplayCandles, trades: Sequence[BacktestTrade]) -> 
             y=[float(trade.entry_price) for trade in entered],
             mode="markers",
             name=direction.value.lower(),
-            marker={"symbol": symbol, "size": 9, "color": _BLUE},
+            marker={"symbol": symbol, "size": 9, "color": BLUE},
         )
     closed = [trade for trade in own if trade.exit_time_ms is not None and trade.exit_price is not None]
     figure.add_scatter(
@@ -178,7 +142,7 @@ def _chart(go: Any, candles: ReplayCandles, trades: Sequence[BacktestTrade]) -> 
         text=[f"{trade.exit_reason}: {trade.pnl:.2f}" for trade in closed],
         marker={"symbol": "x", "size": 7, "color": _colours([float(trade.pnl) for trade in closed])},
     )
-    return _layout(figure, 420, xaxis={"rangeslider": {"visible": False}})
+    return layout(figure, 420, xaxis={"rangeslider": {"visible": False}})
 
 
 def _by_hour(go: Any, trades: Sequence[BacktestTrade]) -> Any:
@@ -186,7 +150,7 @@ def _by_hour(go: Any, trades: Sequence[BacktestTrade]) -> Any:
     for trade in trades:
         sums[trade.entry_time_ms % DAY_MS // 3_600_000] += float(trade.pnl)
     figure = go.Figure(go.Bar(x=list(range(24)), y=sums, marker_color=_colours(sums)))
-    return _layout(figure, xaxis={"title": "hour, UTC", "dtick": 2}, yaxis={"title": "USDT"})
+    return layout(figure, xaxis={"title": "hour, UTC", "dtick": 2}, yaxis={"title": "USDT"})
 
 
 def _by_symbol(go: Any, trades: Sequence[BacktestTrade]) -> Any:
@@ -196,7 +160,7 @@ def _by_symbol(go: Any, trades: Sequence[BacktestTrade]) -> Any:
     names = sorted(sums, key=sums.__getitem__, reverse=True)
     values = [sums[name] for name in names]
     figure = go.Figure(go.Bar(x=names, y=values, marker_color=_colours(values)))
-    return _layout(figure, yaxis={"title": "USDT"})
+    return layout(figure, yaxis={"title": "USDT"})
 
 
 def _exposure(go: Any, curve: EquityCurve) -> Any:
@@ -204,9 +168,9 @@ def _exposure(go: Any, curve: EquityCurve) -> Any:
     starts = np.unique(np.linspace(0, count, min(count, POINTS_MAX), endpoint=False).astype(int))
     most = np.maximum.reduceat(curve.exposure, starts)
     figure = go.Figure(
-        go.Scatter(x=_times(curve.time_ms[starts]), y=most.tolist(), fill="tozeroy", line={"color": _GREY, "width": 1})
+        go.Scatter(x=_times(curve.time_ms[starts]), y=most.tolist(), fill="tozeroy", line={"color": GREY, "width": 1})
     )
-    return _layout(figure, 220, yaxis={"title": "USDT"})
+    return layout(figure, 220, yaxis={"title": "USDT"})
 
 
 def _costs(go: Any, metrics: Metrics) -> Any:
@@ -216,13 +180,13 @@ def _costs(go: Any, metrics: Metrics) -> Any:
             x=["before costs", "slippage", "fees", "funding", "net"],
             measure=["absolute", "relative", "relative", "relative", "total"],
             y=[float(metrics.gross_pnl) + slippage, -slippage, -float(metrics.fees), float(metrics.funding), 0],
-            increasing={"marker": {"color": _GREEN}},
-            decreasing={"marker": {"color": _RED}},
-            totals={"marker": {"color": _BLUE}},
+            increasing={"marker": {"color": GREEN}},
+            decreasing={"marker": {"color": RED}},
+            totals={"marker": {"color": BLUE}},
         )
     )
-    return _layout(figure, yaxis={"title": "USDT"})
+    return layout(figure, yaxis={"title": "USDT"})
 
 
 def _colours(values: Iterable[float]) -> list[str]:
-    return [_GREEN if value >= 0 else _RED for value in values]
+    return [GREEN if value >= 0 else RED for value in values]

@@ -5,15 +5,13 @@ from __future__ import annotations
 import hashlib
 import signal
 from collections.abc import Sequence
-from dataclasses import dataclass
-from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from commands.common import EnvFileOption, kind_errors
-from core.errors import ConfigurationError
+from commands.replay_options import Costs, settings_of, symbols_of, time_of
 
 if TYPE_CHECKING:
     from backtest.load import Loaded
@@ -23,18 +21,6 @@ if TYPE_CHECKING:
     from strategies.loader import ActiveStrategy
 
 DAY_MS = 86_400_000
-
-
-@dataclass(frozen=True, slots=True)
-class Costs:
-    """The numbers of the command line that replace what contract and YAML say; None keeps theirs."""
-
-    fee: str | None
-    slippage_bps: str
-    tick_size: str | None
-    step_size: str | None
-    quantity: str | None
-    deposit: str | None
 
 
 @kind_errors
@@ -82,13 +68,9 @@ def backtest(
 
     settings = load_settings(env_file, {})
     costs = Costs(fee, slippage_bps, tick_size, step_size, quantity, deposit)
-    replay_settings = _replay_settings(costs, no_risk, both_hit_rule, settings.sim_deposit)
-    start_ms, end_ms = _time("--from", start), _time("--to", end)
-    wanted = (
-        None
-        if symbols is None
-        else list(dict.fromkeys(one.strip().upper() for one in symbols.split(",") if one.strip()))
-    )
+    replay_settings = settings_of(costs, no_risk, both_hit_rule, settings.sim_deposit)
+    start_ms, end_ms = time_of("--from", start), time_of("--to", end)
+    wanted = symbols_of(symbols)
     if check is None:
         prepare_folder(out)
     # What comes before the first signal is read too, as far as a strategy can need it: indicators start warm.
@@ -109,46 +91,6 @@ def backtest(
         out, done, report, loaded, {"strategies": names, "parameters": parameters, "settings": _shown(replay_settings)}
     )
     _print(done, out, names)
-
-
-def _replay_settings(costs: Costs, no_risk: bool, both_hit_rule: str, deposit: Decimal) -> ReplaySettings:
-    from backtest.settings import DEPOSIT_WITHOUT_RISK, BothHitRule, ReplaySettings
-
-    own = _number("--deposit", costs.deposit, above_zero=True)
-    return ReplaySettings(
-        deposit=own or (DEPOSIT_WITHOUT_RISK if no_risk else deposit),
-        fee_rate=_number("--fee", costs.fee, below=Decimal(1)),
-        slippage_bps=_number("--slippage-bps", costs.slippage_bps, below=Decimal(10_000)) or Decimal(0),
-        tick_size=_number("--tick-size", costs.tick_size, above_zero=True),
-        step_size=_number("--step-size", costs.step_size, above_zero=True),
-        quantity=_number("--quantity", costs.quantity, above_zero=True),
-        has_risk=not no_risk,
-        both_hit_rule=BothHitRule(both_hit_rule),
-    )
-
-
-def _number(option: str, text: str | None, *, above_zero: bool = False, below: Decimal | None = None) -> Decimal | None:
-    """Return an exact number of the command line; raises ConfigurationError."""
-    if text is None:
-        return None
-    try:
-        value = Decimal(text)
-    except ArithmeticError:
-        raise ConfigurationError(f"command line: {option} {text!r}: not a number") from None
-    least = "above 0" if above_zero else "0 or more"
-    if not value.is_finite() or value < 0 or (above_zero and value == 0) or (below is not None and value >= below):
-        bound = "" if below is None else f" and below {below}"
-        raise ConfigurationError(f"command line: {option} {text}: must be {least}{bound}")
-    return value
-
-
-def _time(option: str, text: str | None) -> int | None:
-    from utils.timefmt import parse_time
-
-    try:
-        return None if text is None else parse_time(text)
-    except ValueError as error:
-        raise ConfigurationError(f"command line: {option}: {error}") from None
 
 
 def _run(
