@@ -117,9 +117,10 @@ async def _fetch(files: list[ArchiveFile], store: Store, url: str, today: date, 
                 task.cancel()
             await asyncio.gather(working, stopping, return_exceptions=True)
     await asyncio.to_thread(store.tidy)
+    code = _conclude(outcomes, store, is_stopped)
     if not is_stopped:
-        working.result()
-    return _conclude(outcomes, len(files), store, is_stopped)
+        working.result()  # raises what ended it early
+    return code
 
 
 class Progress:
@@ -175,7 +176,7 @@ def _line(outcome: Outcome) -> str:
     return f"{outcome.file.name}: {kept.rows:,} {what}{lacking}"
 
 
-def _conclude(outcomes: list[Outcome], asked: int, store: Store, is_stopped: bool) -> int:
+def _conclude(outcomes: list[Outcome], store: Store, is_stopped: bool) -> int:
     """Print what came of it and return the exit code."""
     from backtest.download import Status
 
