@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from core.enums import Direction
+from core.frozen import quick_init
 
 ZERO = Decimal(0)
 STILL_OPEN = "open"
 
 
+@quick_init
 @dataclass(frozen=True, slots=True)
 class BacktestTrade:
     """One trade. Times are UTC milliseconds: `signal_time_ms` the close that decided, the others the open of the

@@ -15,7 +15,7 @@ from backtest.market import CandleMarket
 from core.candle import DAY_MS
 from core.commands import SubmitOrder, VenueReply
 from core.effects import Effect, Notify, Persist, Send
-from core.enums import AlgoStatus, Leg, OrderType
+from core.enums import Leg, OrderType
 from core.events import (
     AlgoOrderUpdated,
     OrderUpdated,
@@ -49,7 +49,6 @@ POLICY = ExecutionPolicy(
     mark_every_ms=_FOREVER_MS,
     writes_steps=False,
 )
-_TOLD_BY_ANSWER = frozenset({AlgoStatus.NEW, AlgoStatus.TRIGGERING, AlgoStatus.TRIGGERED})
 
 
 class Instruments:
@@ -86,7 +85,10 @@ class ReplayVenue:
         self._waiting: dict[str, list[SubmitOrder]] = {}
         self._events: deque[Input] = deque()
         self.exchange = Exchange(
-            market, ExchangeConfig(deposit=deposit, is_journalled=False, history_ms=DAY_MS, max_algo_orders=1 << 30)
+            market,
+            ExchangeConfig(
+                deposit=deposit, is_journalled=False, tells_steps=False, history_ms=DAY_MS, max_algo_orders=1 << 30
+            ),
         )
         setup = {symbol: self._set_up(symbol, config) for symbol in market.specs}
         self.exchange.drain_events()
@@ -152,11 +154,11 @@ class ReplayVenue:
     def levels(self, symbol: str) -> tuple[Decimal | None, Decimal | None]:
         """Return the prices at which stop and target of the open position trigger."""
         stop = target = None
-        for order in self.exchange.open_algos(symbol):
-            if order.type is OrderType.STOP_MARKET:
-                stop = order.trigger_price
-            elif order.type is OrderType.TAKE_PROFIT_MARKET:
-                target = order.trigger_price
+        for order_type, trigger_price in self.exchange.open_triggers(symbol):
+            if order_type is OrderType.STOP_MARKET:
+                stop = trigger_price
+            elif order_type is OrderType.TAKE_PROFIT_MARKET:
+                target = trigger_price
         return stop, target
 
     # --- between the two ----------------------------------------------------------------------------------------
@@ -199,11 +201,9 @@ class ReplayVenue:
         told: list[Input] = []
         for event in events:
             if isinstance(event, AlgoEvent):
-                if event.order.status not in _TOLD_BY_ANSWER:
-                    self._events.append(AlgoOrderUpdated(algo_report(event.order), event.time_ms, time_ms))
+                self._events.append(AlgoOrderUpdated(algo_report(event.order), event.time_ms, time_ms))
             elif isinstance(event, OrderEvent):
-                if event.execution_type != "NEW":
-                    told.append(self._execution(event, time_ms))
+                told.append(self._execution(event, time_ms))
             elif isinstance(event, AccountEvent):
                 told.append(account_update(event, time_ms))
         self._events.extend(told)

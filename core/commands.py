@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Any
 
 from core.enums import MarginType, OrderService, PositionMode, Priority
+from core.frozen import quick_init
 from core.orders import (
     AlgoOrderReport,
     Approved,
@@ -24,6 +25,7 @@ from core.orders import (
 )
 
 
+@quick_init
 @dataclass(frozen=True, slots=True)
 class SubmitOrder:
     """Place a plain or conditional order. Payload: OrderReport for plain, AlgoOrderReport for algo."""
@@ -32,6 +34,7 @@ class SubmitOrder:
     priority: Priority
 
 
+@quick_init
 @dataclass(frozen=True, slots=True)
 class CancelOrder:
     """Cancel by client order id. Payload: None (the cancellation itself arrives as a report).
@@ -45,6 +48,7 @@ class CancelOrder:
     priority: Priority = Priority.EXIT
 
 
+@quick_init
 @dataclass(frozen=True, slots=True)
 class QueryOrder:
     """Look one order up by client order id. Payload: OrderReport or AlgoOrderReport."""
@@ -55,6 +59,7 @@ class QueryOrder:
     priority: Priority = Priority.QUERY
 
 
+@quick_init
 @dataclass(frozen=True, slots=True)
 class FetchPositions:
     """All positions, or those of one symbol. Payload: tuple[PositionReport, ...] (flat legs may be missing)."""
@@ -63,6 +68,7 @@ class FetchPositions:
     priority: Priority = Priority.QUERY
 
 
+@quick_init
 @dataclass(frozen=True, slots=True)
 class FetchOpenOrders:
     """Open plain orders. Payload: tuple[OrderReport, ...]."""
@@ -71,6 +77,7 @@ class FetchOpenOrders:
     priority: Priority = Priority.QUERY
 
 
+@quick_init
 @dataclass(frozen=True, slots=True)
 class FetchOpenAlgoOrders:
     """Open conditional orders. Payload: tuple[AlgoOrderReport, ...]."""
@@ -79,6 +86,7 @@ class FetchOpenAlgoOrders:
     priority: Priority = Priority.QUERY
 
 
+@quick_init
 @dataclass(frozen=True, slots=True)
 class FetchFills:
     """Fills of a symbol from `from_trade_id` on, or since `start_time_ms`. Payload: tuple[FillReport, ...], ascending.
@@ -93,6 +101,7 @@ class FetchFills:
     priority: Priority = Priority.QUERY
 
 
+@quick_init
 @dataclass(frozen=True, slots=True)
 class FetchIncome:
     """Ledger rows since `start_time_ms`. Payload: tuple[IncomeReport, ...], ascending; all pages are read."""
@@ -102,6 +111,7 @@ class FetchIncome:
     priority: Priority = Priority.QUERY
 
 
+@quick_init
 @dataclass(frozen=True, slots=True)
 class FetchBalances:
     """Wallets. Payload: tuple[BalanceReport, ...]."""
@@ -109,6 +119,7 @@ class FetchBalances:
     priority: Priority = Priority.QUERY
 
 
+@quick_init
 @dataclass(frozen=True, slots=True)
 class SymbolConfig:
     """Leverage and margin type of a symbol as the venue holds them."""
@@ -118,6 +129,7 @@ class SymbolConfig:
     margin_type: MarginType
 
 
+@quick_init
 @dataclass(frozen=True, slots=True)
 class FetchSymbolConfig:
     """Read leverage and margin type back. Payload: tuple[SymbolConfig, ...]."""
@@ -126,6 +138,7 @@ class FetchSymbolConfig:
     priority: Priority = Priority.QUERY
 
 
+@quick_init
 @dataclass(frozen=True, slots=True)
 class FetchLeverageBrackets:
     """The notional ladder of every symbol. Payload: dict[str, tuple[LeverageBracket, ...]]."""
@@ -133,6 +146,7 @@ class FetchLeverageBrackets:
     priority: Priority = Priority.QUERY
 
 
+@quick_init
 @dataclass(frozen=True, slots=True)
 class CommissionRate:
     """Fee rates as fractions of the notional."""
@@ -142,6 +156,7 @@ class CommissionRate:
     taker: str
 
 
+@quick_init
 @dataclass(frozen=True, slots=True)
 class FetchCommissionRate:
     """Payload: CommissionRate (rates as plain decimal text)."""
@@ -150,6 +165,7 @@ class FetchCommissionRate:
     priority: Priority = Priority.QUERY
 
 
+@quick_init
 @dataclass(frozen=True, slots=True)
 class FetchPositionMode:
     """Payload: PositionMode."""
@@ -157,6 +173,7 @@ class FetchPositionMode:
     priority: Priority = Priority.QUERY
 
 
+@quick_init
 @dataclass(frozen=True, slots=True)
 class SetPositionMode:
     """Payload: None. "Already so" counts as accepted."""
@@ -165,6 +182,7 @@ class SetPositionMode:
     priority: Priority = Priority.QUERY
 
 
+@quick_init
 @dataclass(frozen=True, slots=True)
 class SetLeverage:
     """Payload: None."""
@@ -174,6 +192,7 @@ class SetLeverage:
     priority: Priority = Priority.QUERY
 
 
+@quick_init
 @dataclass(frozen=True, slots=True)
 class SetMarginType:
     """Payload: None. "Already so" counts as accepted."""
@@ -234,6 +253,7 @@ class RefusalKind(StrEnum):
     LOCAL = "local"  # never left this process (budget, shutdown)
 
 
+@quick_init
 @dataclass(frozen=True, slots=True)
 class Accepted:
     """Executed; `payload` as named at the command."""
@@ -241,6 +261,7 @@ class Accepted:
     payload: Payload
 
 
+@quick_init
 @dataclass(frozen=True, slots=True)
 class Refused:
     """Definitely not executed. `code` is the venue's number (0 when it gave none)."""
@@ -251,6 +272,7 @@ class Refused:
     retry_after_s: float | None = None
 
 
+@quick_init
 @dataclass(frozen=True, slots=True)
 class InDoubt:
     """May have been executed: timeout, cut connection, 5xx, unreadable answer."""
@@ -261,6 +283,7 @@ class InDoubt:
 Outcome = Accepted | Refused | InDoubt
 
 
+@quick_init
 @dataclass(frozen=True, slots=True)
 class VenueReply:
     """What became of a command. Fed back to the pure core as an event.

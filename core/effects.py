@@ -9,9 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from core.commands import VenueCommand
+from core.frozen import quick_init
 from core.records import AlertRecord, Record
 
 
+@quick_init
 @dataclass(frozen=True, slots=True)
 class Persist:
     """Write records. When `durable` and the write fails, the rest of this batch is not carried out unless
@@ -22,6 +24,7 @@ class Persist:
     proceed_on_failure: bool = False
 
 
+@quick_init
 @dataclass(frozen=True, slots=True)
 class Send:
     """Send a command to the venue."""
@@ -29,6 +32,7 @@ class Send:
     command: VenueCommand
 
 
+@quick_init
 @dataclass(frozen=True, slots=True)
 class Notify:
     """Tell people."""

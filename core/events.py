@@ -12,6 +12,7 @@ from decimal import Decimal
 from enum import StrEnum
 
 from core.candle import ClosedCandle
+from core.frozen import quick_init
 from core.orders import (
     AlgoOrderReport,
     BalanceReport,
@@ -21,6 +22,7 @@ from core.orders import (
 from core.signal import Signal
 
 
+@quick_init
 @dataclass(frozen=True, slots=True)
 class CandleClosed:
     """A candle is final. `received_ns` is monotonic, for latency measurements."""
@@ -31,6 +33,7 @@ class CandleClosed:
     received_ns: int = 0
 
 
+@quick_init
 @dataclass(frozen=True, slots=True)
 class PriceUpdated:
     """The last traded price of a symbol, from the forming candle or a trade."""
@@ -41,6 +44,7 @@ class PriceUpdated:
     received_time_ms: int
 
 
+@quick_init
 @dataclass(frozen=True, slots=True)
 class MarkPriceUpdated:
     """Mark and index price; `funding_rate` is a fraction paid by longs at `next_funding_time_ms` when positive."""
@@ -54,6 +58,7 @@ class MarkPriceUpdated:
     received_time_ms: int
 
 
+@quick_init
 @dataclass(frozen=True, slots=True)
 class QuoteUpdated:
     """Best bid and ask."""
@@ -67,6 +72,7 @@ class QuoteUpdated:
     received_time_ms: int
 
 
+@quick_init
 @dataclass(frozen=True, slots=True)
 class SignalReceived:
     """A strategy's signal reached the executor."""
@@ -76,6 +82,7 @@ class SignalReceived:
     received_time_ms: int
 
 
+@quick_init
 @dataclass(frozen=True, slots=True)
 class OrderUpdated:
     """A plain order changed, as told by the user stream."""
@@ -85,6 +92,7 @@ class OrderUpdated:
     received_time_ms: int
 
 
+@quick_init
 @dataclass(frozen=True, slots=True)
 class AlgoOrderUpdated:
     """A conditional order changed, as told by the user stream."""
@@ -94,6 +102,7 @@ class AlgoOrderUpdated:
     received_time_ms: int
 
 
+@quick_init
 @dataclass(frozen=True, slots=True)
 class AccountUpdated:
     """Balances and positions changed; `reason` is the venue's word (ORDER, FUNDING_FEE, DEPOSIT, ...)."""
@@ -105,6 +114,7 @@ class AccountUpdated:
     received_time_ms: int
 
 
+@quick_init
 @dataclass(frozen=True, slots=True)
 class AccountConfigChanged:
     """Leverage of a symbol, or the multi-asset mode, was changed (by us or by a person)."""
@@ -116,6 +126,7 @@ class AccountConfigChanged:
     received_time_ms: int
 
 
+@quick_init
 @dataclass(frozen=True, slots=True)
 class MarginCalled:
     """The venue warns that positions come close to liquidation."""
@@ -125,6 +136,7 @@ class MarginCalled:
     received_time_ms: int
 
 
+@quick_init
 @dataclass(frozen=True, slots=True)
 class UnknownVenueMessage:
     """A private message that we cannot read: a reason to reconcile, not to crash. `kind` never holds secrets."""
@@ -146,6 +158,7 @@ class StreamState(StrEnum):
     LOST = "lost"
 
 
+@quick_init
 @dataclass(frozen=True, slots=True)
 class StreamChanged:
     """A stream group was lost or is back. READY after LOST demands a reconciliation before any entry."""
@@ -157,6 +170,7 @@ class StreamChanged:
     received_time_ms: int
 
 
+@quick_init
 @dataclass(frozen=True, slots=True)
 class InstrumentsRefreshed:
     """exchangeInfo was read again; the holder of instruments has been updated before this event."""
@@ -166,6 +180,7 @@ class InstrumentsRefreshed:
     received_time_ms: int
 
 
+@quick_init
 @dataclass(frozen=True, slots=True)
 class ClockJumped:
     """Wall and steady clock parted by `jump_ms`, or the venue's offset moved: everything known is stale."""
@@ -175,6 +190,7 @@ class ClockJumped:
     received_time_ms: int
 
 
+@quick_init
 @dataclass(frozen=True, slots=True)
 class Tick:
     """Time passed. `event_time_ms` is the newest venue time known, `received_time_ms` our steady clock."""

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 
 from core.enums import Leg
+from core.frozen import quick_init
 
 PREFIX = "ft"
 _PATTERN = re.compile(r"^ft-(?P<epoch>[0-9a-z]+)-(?P<intent>[0-9a-z]+)-(?P<leg>[ESTC])(?P<attempt>[0-9a-z]+)$")
@@ -13,6 +14,7 @@ _VENUE_PATTERN = re.compile(r"^[\.A-Z\:/a-z0-9_-]{1,36}$")
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 
 
+@quick_init
 @dataclass(frozen=True, slots=True)
 class ClientOrderId:
     """Identity of one order of ours. Never reused: every resend after proof of absence keeps its id,

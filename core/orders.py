@@ -16,10 +16,12 @@ from core.enums import (
     TimeInForce,
     WorkingType,
 )
+from core.frozen import quick_init
 
 ZERO = Decimal(0)
 
 
+@quick_init
 @dataclass(frozen=True, slots=True)
 class OrderRequest:
     """A plain order (LIMIT or MARKET; the venue takes conditional types on the algo service only).
@@ -40,6 +42,7 @@ class OrderRequest:
     reduce_only: bool = False
 
 
+@quick_init
 @dataclass(frozen=True, slots=True)
 class AlgoOrderRequest:
     """A conditional order. With `close_position` the quantity is None and the order closes whatever is open."""
@@ -58,6 +61,7 @@ class AlgoOrderRequest:
     price_protect: bool = False
 
 
+@quick_init
 @dataclass(frozen=True, slots=True)
 class Approved:
     """An order that passed filters (and risk, for entries). The venue port accepts nothing else.
@@ -68,6 +72,7 @@ class Approved:
     order: OrderRequest | AlgoOrderRequest
 
 
+@quick_init
 @dataclass(frozen=True, slots=True)
 class FillReport:
     """One execution. `trade_id` is unique per symbol; `fee` is positive when paid; `realized_pnl` is before fees."""
@@ -87,6 +92,7 @@ class FillReport:
     event_time_ms: int
 
 
+@quick_init
 @dataclass(frozen=True, slots=True)
 class OrderReport:
     """State of a plain order as the venue told it, by stream or by query.
@@ -115,6 +121,7 @@ class OrderReport:
     fill: FillReport | None = None
 
 
+@quick_init
 @dataclass(frozen=True, slots=True)
 class AlgoOrderReport:
     """State of a conditional order. `venue_order_id` is the plain order made at trigger, None before."""
@@ -137,6 +144,7 @@ class AlgoOrderReport:
     reject_reason: str = ""
 
 
+@quick_init
 @dataclass(frozen=True, slots=True)
 class PositionReport:
     """One position leg. `quantity` is signed: positive long, negative short, in every position mode."""
@@ -151,6 +159,7 @@ class PositionReport:
     liquidation_price: Decimal | None = None
 
 
+@quick_init
 @dataclass(frozen=True, slots=True)
 class BalanceReport:
     """Wallet of one asset. `available` is None where the message does not carry it (user stream)."""
@@ -162,6 +171,7 @@ class BalanceReport:
     balance_change: Decimal = ZERO
 
 
+@quick_init
 @dataclass(frozen=True, slots=True)
 class IncomeReport:
     """One ledger row of the venue; (`transaction_id`, `income_type`) is unique per account."""
@@ -174,6 +184,7 @@ class IncomeReport:
     event_time_ms: int
 
 
+@quick_init
 @dataclass(frozen=True, slots=True)
 class LeverageBracket:
     """One step of the venue's notional ladder; `maintenance_amount` is its `cum`."""

@@ -22,6 +22,7 @@ from core.enums import (
     Severity,
     Side,
 )
+from core.frozen import quick_init
 from core.signal import Signal, Verdict
 
 ZERO = Decimal(0)
@@ -64,6 +65,7 @@ class ExitReason(StrEnum):
     RECONCILED = "reconciled"
 
 
+@quick_init
 @dataclass(frozen=True, slots=True)
 class SignalRecord:
     """Key: signal.signal_id."""
@@ -73,6 +75,7 @@ class SignalRecord:
     denial_code: str | None = None
 
 
+@quick_init
 @dataclass(frozen=True, slots=True)
 class IntentRecord:
     """The decision to enter, committed before its order leaves. Key: intent_id."""
@@ -97,6 +100,7 @@ class IntentRecord:
     max_holding_ms: int | None = None
 
 
+@quick_init
 @dataclass(frozen=True, slots=True)
 class OrderRecord:
     """One order of ours (or a foreign one that we saw), plain or algo. Key: client_order_id."""
@@ -125,6 +129,7 @@ class OrderRecord:
     detail: str = ""
 
 
+@quick_init
 @dataclass(frozen=True, slots=True)
 class FillRecord:
     """One execution, insert-once. Key: (symbol, trade_id). `correction` marks fills booked by reconciliation."""
@@ -149,6 +154,7 @@ class FillRecord:
     correction: bool = False
 
 
+@quick_init
 @dataclass(frozen=True, slots=True)
 class PositionRecord:
     """A trade from entry to exit. Key: intent_id.
@@ -181,6 +187,7 @@ class PositionRecord:
     flagged: str = ""
 
 
+@quick_init
 @dataclass(frozen=True, slots=True)
 class PositionMarkRecord:
     """Live valuation of an open position; a small update, never durable. Key: intent_id."""
@@ -191,6 +198,7 @@ class PositionMarkRecord:
     marked_time_ms: int
 
 
+@quick_init
 @dataclass(frozen=True, slots=True)
 class CandleRecord:
     """A closed 1m candle. Key: (symbol, open_time_ms)."""
@@ -198,6 +206,7 @@ class CandleRecord:
     candle: ClosedCandle
 
 
+@quick_init
 @dataclass(frozen=True, slots=True)
 class AccountStatRecord:
     """Account valuation at a moment; quote asset. Key: event_time_ms."""
@@ -211,6 +220,7 @@ class AccountStatRecord:
     peak_equity: Decimal
 
 
+@quick_init
 @dataclass(frozen=True, slots=True)
 class PerformanceRecord:
     """Result of one strategy on one symbol on one UTC day. Key: (strategy, symbol, day)."""
@@ -229,6 +239,7 @@ class PerformanceRecord:
     updated_time_ms: int
 
 
+@quick_init
 @dataclass(frozen=True, slots=True)
 class DenialRecord:
     """A signal that our own checks refused. Insert-only; key: signal_id."""
@@ -241,6 +252,7 @@ class DenialRecord:
     event_time_ms: int
 
 
+@quick_init
 @dataclass(frozen=True, slots=True)
 class DecisionRecord:
     """One evaluation of a strategy. Key: (strategy, symbol, interval, candle_open_time_ms)."""
@@ -248,6 +260,7 @@ class DecisionRecord:
     verdict: Verdict
 
 
+@quick_init
 @dataclass(frozen=True, slots=True)
 class IncomeRecord:
     """One ledger row of the venue, insert-once. Key: (transaction_id, income_type)."""
@@ -261,6 +274,7 @@ class IncomeRecord:
     intent_id: int | None = None
 
 
+@quick_init
 @dataclass(frozen=True, slots=True)
 class HaltRecord:
     """A block on new entries. Key: scope ("*" for all, or a symbol) and reason. `until_time_ms` None: until resumed.
@@ -276,6 +290,7 @@ class HaltRecord:
     until_time_ms: int | None = None
 
 
+@quick_init
 @dataclass(frozen=True, slots=True)
 class AlertRecord:
     """A message for people, into the outbox. Key: dedupe_key; a second one with the same key is dropped."""

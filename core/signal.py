@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 from core.enums import Direction
+from core.frozen import quick_init
 
 
+@quick_init
 @dataclass(frozen=True, slots=True)
 class ExitPlan:
     """Where to leave, either as a fraction of the actual entry price or as an absolute price (which wins).
@@ -20,6 +22,10 @@ class ExitPlan:
     target_fraction: Decimal | None = None
     stop_price: Decimal | None = None
     target_price: Decimal | None = None
+
+    @property
+    def is_without_target(self) -> bool:
+        return self.target_price is None and self.target_fraction is None
 
     def stop_for(self, entry_price: Decimal, direction: Direction) -> Decimal | None:
         """Unrounded stop price for an entry at `entry_price`, or None when the plan has no stop."""
@@ -38,6 +44,7 @@ class ExitPlan:
         return entry_price * (1 + direction.sign * self.target_fraction)
 
 
+@quick_init
 @dataclass(frozen=True, slots=True)
 class Signal:
     """An entry that a strategy wants. It knows no account and no order.

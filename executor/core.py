@@ -175,9 +175,12 @@ class TradingCore:
             desk.account.start_day()
         for halt in desk.halts.expire(desk.venue_ms):
             desk.write("" if halt.scope == "*" else halt.scope, halt)
-        self._steer_all([*ledger.settle_held(desk), *audit.audit(desk)])
-        kill.tick(desk)
-        self._steer_all(list(desk.book.active.values()))
+        if desk.held or desk.suspects:
+            self._steer_all([*ledger.settle_held(desk), *audit.audit(desk)])
+        if desk.unwinding:
+            kill.tick(desk)
+        if desk.book.active:
+            self._steer_all(list(desk.book.active.values()))
         self._reconciler.tick(desk)
         self._write_valuation()
 
@@ -311,6 +314,11 @@ class TradingCore:
             f"The venue warns that these positions come close to liquidation: {symbols}.",
         )
 
+    def _on_instruments(self, _event: InstrumentsRefreshed) -> None:
+        """Remember the filters of what is open: a contract that is listed no more must still be left."""
+        for trade in self._desk.book.active.values():
+            self._desk.instrument_for_exit(trade.symbol)
+
     def _on_unknown(self, event: UnknownVenueMessage) -> None:
         self._desk.demand_reconcile(f"unreadable message {event.kind}")
 
@@ -389,7 +397,7 @@ class TradingCore:
 
     def _event_handlers(self) -> dict[type, Callable[[Any], None]]:
         def ignore(_event: object) -> None:
-            """Candles and quotes are the strategies' business; refreshed instruments are read where needed."""
+            """Candles and quotes are the strategies' business."""
 
         return {
             Tick: self._on_tick,
@@ -397,7 +405,7 @@ class TradingCore:
             MarkPriceUpdated: self._on_mark,
             CandleClosed: ignore,
             QuoteUpdated: ignore,
-            InstrumentsRefreshed: ignore,
+            InstrumentsRefreshed: self._on_instruments,
             SignalReceived: self._on_signal,
             OrderUpdated: self._on_order,
             AlgoOrderUpdated: self._on_algo,

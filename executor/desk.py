@@ -194,6 +194,8 @@ class Desk:
 
     def forget_reads(self) -> None:
         """Drop reads that no longer hold back a repetition."""
+        if not self.reads:
+            return
         self.reads = {command: at for command, at in self.reads.items() if self.now_ms - at < READ_PAUSE_MS}
 
     def alert(

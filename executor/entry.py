@@ -7,6 +7,7 @@ from decimal import Decimal
 
 from core.commands import SubmitOrder
 from core.enums import Leg, PositionMode, Priority
+from core.frozen import quick_init
 from core.ids import ClientOrderId
 from core.instrument import Instrument
 from core.limits import StrategyLimits
@@ -27,6 +28,7 @@ from executor.valuation import symbol_exposure, total_exposure
 ZERO = Decimal(0)
 
 
+@quick_init
 @dataclass(frozen=True, slots=True)
 class _Levels:
     """Expected entry and the planned, rounded exits around it."""

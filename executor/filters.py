@@ -10,11 +10,13 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from core.enums import Direction, Leg, OrderType, PositionMode, PositionSide, Side, TimeInForce, WorkingType
+from core.frozen import quick_init
 from core.instrument import Instrument, Rounding
 from core.orders import AlgoOrderRequest, Approved, OrderRequest
 from executor.denials import DenialCode, Denied, denied
 
 
+@quick_init
 @dataclass(frozen=True, slots=True)
 class EntryPlan:
     """An entry as the filters see it. `price` is the expected fill, `mark_price` what the venue's bands are around.

@@ -50,6 +50,8 @@ class Halts:
 
     def expire(self, now_ms: int) -> list[HaltRecord]:
         """Lift every halt whose time is over; returns the records to write."""
+        if not self._active:
+            return []
         due = [key for key, halt in self._active.items() if halt.until_time_ms is not None]
         over = [key for key in due if (self._active[key].until_time_ms or 0) <= now_ms]
         return [record for scope, reason in over if (record := self.lift(scope, reason)) is not None]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 from core.commands import FetchPositions, RefusalKind, Refused, SubmitOrder
-from core.enums import Leg, Priority, Severity
+from core.enums import Direction, Leg, Priority, Severity
 from core.instrument import Instrument
 from core.records import ExitReason, TradeState
 from executor.desk import Desk
@@ -204,7 +204,10 @@ def _abandon_target(desk: Desk, trade: Trade) -> None:
 
 
 def _is_firing(trade: Trade) -> bool:
-    return any(order.is_firing for leg in (Leg.STOP, Leg.TARGET) for order in trade.legs(leg))
+    for order in trade.orders.values():
+        if order.is_firing and (order.leg is Leg.STOP or order.leg is Leg.TARGET):
+            return True
+    return False
 
 
 def _watch_firing(desk: Desk, trade: Trade) -> None:
@@ -227,22 +230,33 @@ def _watch_firing(desk: Desk, trade: Trade) -> None:
 
 def _watch_price(desk: Desk, trade: Trade, stop: TrackedOrder) -> None:
     """A price beyond the stop for long, with the position open, means that the stop does not work."""
-    price = _current_price(desk, trade)
     timers = trade.timers
-    beyond = price is not None and stop.stop_price is not None and (price - stop.stop_price) * trade.direction.sign < 0
-    if not beyond:
+    if not is_beyond(desk, trade, stop):
         timers.beyond_since_ms = None
         return
     if timers.beyond_since_ms is None:
         timers.beyond_since_ms = desk.now_ms
     if desk.now_ms - timers.beyond_since_ms >= desk.policy.beyond_ms_max:
-        _alert_dead_stop(desk, trade, f"price {price} is beyond {stop.stop_price}")
+        _alert_dead_stop(desk, trade, f"price {_current_price(desk, trade)} is beyond {stop.stop_price}")
         request_close(desk, trade, ExitReason.STOP)
 
 
-def _watch_holding(desk: Desk, trade: Trade) -> None:
+def is_beyond(desk: Desk, trade: Trade, stop: TrackedOrder) -> bool:
+    """True while the price that the stop watches has passed it."""
+    price, trigger = _current_price(desk, trade), stop.stop_price
+    if price is None or trigger is None:
+        return False
+    return price < trigger if trade.direction is Direction.LONG else price > trigger
+
+
+def is_held_too_long(desk: Desk, trade: Trade) -> bool:
+    """True once the trade's longest holding time is over."""
     limit, opened = trade.max_holding_ms, trade.opened_time_ms
-    if limit is not None and opened is not None and desk.venue_ms - opened >= limit:
+    return limit is not None and opened is not None and desk.venue_ms - opened >= limit
+
+
+def _watch_holding(desk: Desk, trade: Trade) -> None:
+    if is_held_too_long(desk, trade):
         request_close(desk, trade, ExitReason.MAX_HOLDING)
 
 

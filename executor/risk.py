@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from core.enums import Direction, MarginType, SymbolStatus
+from core.frozen import quick_init
 from core.limits import RiskLimits, StrategyLimits, SymbolLimits
 from core.orders import LeverageBracket
 from executor.denials import DenialCode, Denied, denied
@@ -18,6 +19,7 @@ ZERO = Decimal(0)
 NO_STRATEGY_LIMITS = StrategyLimits()
 
 
+@quick_init
 @dataclass(frozen=True, slots=True)
 class EntryView:
     """What the guards may know at the moment of a signal. Times in ms; money in the quote asset.
@@ -62,6 +64,7 @@ class EntryView:
     strategy_limits: StrategyLimits = NO_STRATEGY_LIMITS
 
 
+@quick_init
 @dataclass(frozen=True, slots=True)
 class OrderView:
     """The sized order, for the limits on its size. `margin_available` backs a crossed position."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from core.enums import Direction
+from core.frozen import quick_init
 from core.limits import SizingPolicy
 from core.orders import LeverageBracket
 from executor.denials import DenialCode, Denied, denied
@@ -13,6 +14,7 @@ from executor.denials import DenialCode, Denied, denied
 ZERO = Decimal(0)
 
 
+@quick_init
 @dataclass(frozen=True, slots=True)
 class SizingInput:
     """Everything that the size depends on. Money in the quote asset, rates as fractions of the notional.
@@ -35,6 +37,7 @@ class SizingInput:
     max_total_exposure_fraction: Decimal | None
 
 
+@quick_init
 @dataclass(frozen=True, slots=True)
 class Sized:
     """An unrounded quantity, the loss expected at the stop with it, and what bounded it ("risk" or a cap's name)."""

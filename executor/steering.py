@@ -6,15 +6,19 @@ one all end in the same actions.
 
 from __future__ import annotations
 
-from core.enums import Severity
+from core.enums import Leg, OrderService, Severity
 from core.errors import IllegalTransition
+from core.records import TradeState
 from executor import doubt, exits, kill, progress, protection, settle
 from executor.desk import Desk
+from executor.tracked import Phase, TrackedOrder
 from executor.trade import Trade
 
 
 def steer(desk: Desk, trade: Trade) -> None:
     """Do what is due for `trade` now. A venue surprise that the lifecycle does not know halts its symbol."""
+    if is_at_rest(desk, trade):
+        return
     try:
         _steer(desk, trade)
     except IllegalTransition as error:
@@ -47,6 +51,47 @@ def _steer(desk: Desk, trade: Trade) -> None:
             exits.press(desk, trade)
     elif trade.entered > 0:
         settle.settle(desk, trade)
+
+
+def is_at_rest(desk: Desk, trade: Trade) -> bool:
+    """True when a look at `trade` would change nothing: entered, booked, guarded by a live stop, and no time is up.
+
+    That is what most trades are at most looks. It is read from the state itself, so that nothing can be forgotten by a
+    change that fails to announce itself; in doubt the answer is False, which only costs the look.
+    """
+    if trade.state is not TradeState.PROTECTED or not trade.entry_counted or desk.unwinding:
+        return False
+    timers = trade.timers
+    if timers.naked_since_ms is not None or timers.beyond_since_ms is not None or timers.fills_asked_ms is not None:
+        return False
+    if trade.exit_requested is not None:
+        return False
+    legs = _resting_legs(trade)
+    if legs is None or trade.leaves <= 0 or trade.entry_price is None:
+        return False
+    stop, target = legs
+    if target is None and not trade.target_abandoned and not trade.plan.is_without_target:
+        return False
+    return not protection.is_beyond(desk, trade, stop) and not protection.is_held_too_long(desk, trade)
+
+
+def _resting_legs(trade: Trade) -> tuple[TrackedOrder, TrackedOrder | None] | None:
+    """Return the one live stop and the live target, if any; None when an order of the trade needs attention."""
+    stop = target = None
+    for order in trade.orders.values():
+        if order.reported > order.booked or order.is_firing:
+            return None
+        if order.has_ended:
+            continue
+        if order.phase is not Phase.LIVE or order.service is not OrderService.ALGO:
+            return None
+        if order.leg is Leg.STOP and stop is None:
+            stop = order
+        elif order.leg is Leg.TARGET and target is None:
+            target = order
+        else:
+            return None
+    return None if stop is None else (stop, target)
 
 
 def wake(desk: Desk, trade: Trade) -> None:

@@ -151,13 +151,14 @@ class Trade:
         total = self.exited_elsewhere
         for order in self.orders.values():
             if order.leg is not Leg.ENTRY:
-                total += order.executed
+                total += order.reported if order.reported > order.booked else order.booked
         return total
 
     @property
     def leaves(self) -> Decimal:
         """Quantity still open as far as we know; never negative."""
-        return max(ZERO, self.entered - self.exited)
+        left = self.entered - self.exited
+        return left if left > 0 else ZERO
 
     @property
     def signed_leaves(self) -> Decimal:
@@ -171,7 +172,10 @@ class Trade:
 
     @property
     def lacks_fills(self) -> bool:
-        return any(order.lacks_fills for order in self.orders.values())
+        for order in self.orders.values():  # noqa: SIM110 - a generator costs three times as much, at every look
+            if order.reported > order.booked:
+                return True
+        return False
 
     @property
     def is_over(self) -> bool:
@@ -191,11 +195,13 @@ class Trade:
     @property
     def entry_price(self) -> Decimal | None:
         """Average entry price from fills, or as the venue told it; None before any fill."""
-        entry = self.entry
-        booked = (entry.booked if entry is not None else ZERO) + self.added
+        entry = self.orders.get(self.client_order_id)
+        if entry is None:
+            return self.added_cost / self.added if self.added > 0 else None
+        booked = entry.booked + self.added
         if booked > 0:
-            return ((entry.booked_cost if entry is not None else ZERO) + self.added_cost) / booked
-        return entry.reported_average if entry is not None and entry.reported > 0 else None
+            return (entry.booked_cost + self.added_cost) / booked
+        return entry.reported_average if entry.reported > 0 else None
 
     @property
     def net_pnl(self) -> Decimal:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from core.enums import PositionSide, Side
+from core.frozen import quick_init
 from simulator.engine import money
 from simulator.engine.context import Context
 from simulator.engine.errors import ApiError
@@ -20,6 +21,7 @@ from simulator.engine.state import Position
 from simulator.engine.views import AccountView, BalanceView, PositionView
 
 
+@quick_init
 @dataclass(frozen=True, slots=True)
 class Exposure:
     """A symbol's notionals: signed net (one-way) or per leg (hedge), with what its resting orders could add."""
@@ -48,6 +50,7 @@ class Exposure:
         return max(self.long + self.bids, self.short + self.asks) if self.is_hedge else self.worst
 
 
+@quick_init
 @dataclass(frozen=True, slots=True)
 class CrossMargin:
     """The shared pool: `balance` is cross wallet plus unrealised PnL of the cross positions."""

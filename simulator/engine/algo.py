@@ -262,13 +262,18 @@ class AlgoService:
         self._waiting += 1
         if order.type is OrderType.TRAILING_STOP_MARKET:
             self._trail(order, watched_price(self._context, order))
-        self._context.emit(AlgoEvent(snapshot(order), self._context.now_ms))
+        self._tell(order)
 
     def _change(self, order: AlgoOrder, status: AlgoStatus) -> None:
         order.status = status
         order.update_time_ms = self._context.now_ms
         self._context.state.touch(order)
-        self._context.emit(AlgoEvent(snapshot(order), self._context.now_ms))
+        self._tell(order)
+
+    def _tell(self, order: AlgoOrder) -> None:
+        """Push ALGO_UPDATE with a copy of the order as it is now."""
+        if self._context.config.tells_steps or not order.is_open:
+            self._context.emit(AlgoEvent(snapshot(order), self._context.now_ms))
 
     def _close(self, order: AlgoOrder, status: AlgoStatus) -> None:
         desk = self._context.desk(order.symbol)

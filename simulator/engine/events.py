@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from core.enums import MarginType, PositionSide
+from core.frozen import quick_init
 from simulator.engine.orders import AlgoOrder, PlainOrder, Trade
 from simulator.market.model import KlineClosed, MarketTrade
 
@@ -24,6 +25,7 @@ MARKET_REMAINDER = 9
 """Values of `er` in ORDER_TRADE_UPDATE (protocol section 6)."""
 
 
+@quick_init
 @dataclass(frozen=True, slots=True)
 class OrderEvent:
     """ORDER_TRADE_UPDATE. `execution_type` is one of NEW, TRADE, CANCELED, EXPIRED, CALCULATED.
@@ -40,6 +42,7 @@ class OrderEvent:
     ask_notional: Decimal = Decimal(0)
 
 
+@quick_init
 @dataclass(frozen=True, slots=True)
 class AlgoEvent:
     """ALGO_UPDATE."""
@@ -48,6 +51,7 @@ class AlgoEvent:
     time_ms: int
 
 
+@quick_init
 @dataclass(frozen=True, slots=True)
 class BalanceChange:
     """`change` is what moved for other reasons than realised PnL and fees (deposit, funding)."""
@@ -58,6 +62,7 @@ class BalanceChange:
     change: Decimal
 
 
+@quick_init
 @dataclass(frozen=True, slots=True)
 class PositionChange:
     """A position after the event; `quantity` is signed. `accumulated_realised` is before fees, since the start."""
@@ -74,6 +79,7 @@ class PositionChange:
     margin_asset: str = "USDT"
 
 
+@quick_init
 @dataclass(frozen=True, slots=True)
 class AccountEvent:
     """ACCOUNT_UPDATE. `reason` is ORDER, FUNDING_FEE, DEPOSIT, WITHDRAW or MARGIN_TYPE_CHANGE."""
@@ -84,6 +90,7 @@ class AccountEvent:
     time_ms: int
 
 
+@quick_init
 @dataclass(frozen=True, slots=True)
 class AccountConfigEvent:
     """ACCOUNT_CONFIG_UPDATE: the leverage of a symbol changed."""
@@ -93,6 +100,7 @@ class AccountConfigEvent:
     time_ms: int
 
 
+@quick_init
 @dataclass(frozen=True, slots=True)
 class MarginCallPosition:
     symbol: str
@@ -105,6 +113,7 @@ class MarginCallPosition:
     maintenance_margin: Decimal
 
 
+@quick_init
 @dataclass(frozen=True, slots=True)
 class MarginCallEvent:
     """MARGIN_CALL: maintenance margin has reached four fifths of the margin balance."""

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 
 from core.candle import DAY_MS
-from core.enums import MarginType, WorkingType
+from core.enums import MarginType, OrderType, WorkingType
 from simulator.engine.account import Account
 from simulator.engine.algo import AlgoService
 from simulator.engine.config import ExchangeConfig
@@ -100,8 +100,10 @@ class Exchange:
 
     def _run_market(self, to_ms: int) -> None:
         context, events, desks = self._context, self._context.events, self._context.desks
+        tells_items = self.config.tells_steps
         for item in self._market.advance(to_ms):
-            events.append(item)
+            if tells_items:
+                events.append(item)
             desk = desks.get(item.symbol)
             if desk is not None:
                 context.now_ms = item.time_ms
@@ -129,8 +131,11 @@ class Exchange:
             self._context.settle()
 
     def _next_timer_ms(self) -> int:
-        times = (self._funding.next_ms(), self._plain.next_expiry_ms())
-        return min([self._next_prune_ms, *(time for time in times if time is not None)])
+        due_ms = self._next_prune_ms
+        for time_ms in (self._funding.next_ms(), self._plain.next_expiry_ms()):
+            if time_ms is not None and time_ms < due_ms:
+                due_ms = time_ms
+        return due_ms
 
     def _prune(self) -> None:
         if self._context.now_ms >= self._next_prune_ms:
@@ -182,6 +187,11 @@ class Exchange:
 
     def open_algos(self, symbol: str | None = None) -> list[AlgoOrder]:
         return self._algo.open_algos(symbol)
+
+    def open_triggers(self, symbol: str) -> list[tuple[OrderType, Decimal]]:
+        """Return type and trigger price of the symbol's open conditional orders, by algo id."""
+        desk = self._context.desks.get(symbol)
+        return [] if desk is None else [(order.type, order.trigger_price) for order in desk.open_algos.values()]
 
     def all_algos(
         self,

@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
+from core.frozen import quick_init
 from simulator.engine.orders import ZERO
 from simulator.engine.port import BracketLike
 
 
+@quick_init
 @dataclass(frozen=True, slots=True)
 class Leg:
     """A position as the formulas need it: signed quantity and exact cost (quantity times entry price)."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from core.enums import AlgoStatus, OrderStatus, OrderType, PositionSide, Side, TimeInForce, WorkingType
+from core.frozen import quick_init
 
 ZERO = Decimal(0)
 
@@ -110,6 +111,7 @@ class AlgoOrder:
         return self.close_position or self.time_in_force is TimeInForce.GTE_GTC
 
 
+@quick_init
 @dataclass(frozen=True, slots=True)
 class Trade:
     """One fill of one of our orders. `realised_pnl` is before fees; `commission` is positive when paid."""
@@ -129,6 +131,7 @@ class Trade:
     time_ms: int
 
 
+@quick_init
 @dataclass(frozen=True, slots=True)
 class Income:
     """One ledger row: `income` is signed from the account's point of view. `trade_id` 0 where none belongs."""

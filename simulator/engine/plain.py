@@ -54,14 +54,18 @@ class PlainOrders:
         self.check_unused(request.symbol, request.client_order_id)
         order = self._build(request, is_reducing)
         self._check_filters(order)
-        accepted = self.submit(order)
-        return snapshot(order) if request.response_type == "RESULT" else accepted
+        if request.response_type == "RESULT":
+            self.submit(order)
+            return snapshot(order)
+        accepted: list[PlainOrder] = []
+        self.submit(order, on_accepted=lambda: accepted.append(snapshot(order)))
+        return accepted[0]
 
-    def submit(self, order: PlainOrder, on_accepted: Callable[[], None] | None = None) -> PlainOrder:
+    def submit(self, order: PlainOrder, on_accepted: Callable[[], None] | None = None) -> None:
         """Check reduce-only room, margin and book, then give `order` its id and match it.
 
-        Returns the order as it was accepted; `on_accepted` runs when it has its id and before any event of it.
-        Also the way of a triggered conditional order into the book.
+        `on_accepted` runs when it has its id and before any event of it. Also the way of a triggered conditional order
+        into the book.
         """
         if order.reduce_only:
             check_reduction(self._context, order)
@@ -70,15 +74,14 @@ class PlainOrders:
             self._account.check_order(order.symbol, order.side, order.quantity, price)
         self._matching.check_takeable(order)
         self._accept(order)
-        accepted = snapshot(order)
         if on_accepted is not None:
             on_accepted()
-        self._ledger.tell_order(order, "NEW")
+        if self._context.config.tells_steps:
+            self._ledger.tell_order(order, "NEW")
         self._matching.execute(order)
         if order.good_till_ms and order.is_open:
             heappush(self._expiries, (order.good_till_ms, order.order_id))
         self._context.settle()
-        return accepted
 
     def cancel(self, symbol: str, order_id: int | None, client_id: str | None) -> PlainOrder:
         """Cancel an open order; raises -2011 if there is none. The order id beats the client id."""

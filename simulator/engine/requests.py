@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from core.enums import OrderType, PositionSide, Side, TimeInForce, WorkingType
+from core.frozen import quick_init
 
 
+@quick_init
 @dataclass(frozen=True, slots=True)
 class PlaceOrder:
     """`POST /fapi/v1/order`. Quantities in base asset, prices in quote asset.
@@ -31,6 +33,7 @@ class PlaceOrder:
     response_type: str = "ACK"
 
 
+@quick_init
 @dataclass(frozen=True, slots=True)
 class PlaceAlgo:
     """`POST /fapi/v1/algoOrder`: a conditional order. `callback_rate` is in percent (1 = 1 %)."""
