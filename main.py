@@ -188,7 +188,7 @@ async def trade(settings: Settings, options: RunOptions) -> int:
     install_asyncio_hook(asyncio.get_running_loop())
     limits_file = settings.config_dir / "symbols.yaml"
     configured = tuple(load_trading_config(limits_file, settings).symbols)
-    from commands.venue import open_venue
+    from commands.venue import execution_policy, open_venue
 
     async with AsyncExitStack() as stack:
         # The venue first: an embedded exchange starts in its own process while the heavy imports are read here.
@@ -230,6 +230,7 @@ async def trade(settings: Settings, options: RunOptions) -> int:
         from strategies.watch import watch_strategies
 
         venue = await opening
+        policy = execution_policy(settings, venue)
         database = open_database(settings.db_url, settings.mode.value, clock=clock)
         stack.callback(database.close)
         epoch = database.acquire_lease(ACCOUNT, f"{settings.mode.value} trader", clock.now_ms())
@@ -254,7 +255,7 @@ async def trade(settings: Settings, options: RunOptions) -> int:
         config = replace(config, symbols={name: book.limits(limits) for name, limits in config.symbols.items()})
         setup = await prepare(gateway, config, symbols)
         restored = database.restore_state(gateway.venue_time_ms())
-        core = TradingCore(config, gateway, epoch=epoch, next_intent=1, restored=restored, setup=setup)
+        core = TradingCore(config, gateway, epoch=epoch, next_intent=1, restored=restored, setup=setup, policy=policy)
         signals: Bus[Signal] = Bus(SIGNALS_MAX)
         executor = Executor(
             core,

@@ -14,10 +14,13 @@ from commands.common import writable_folder
 from commands.options import RunOptions
 from config.settings import Settings
 from core.clock import Clock
-from core.enums import Environment
+from core.enums import CountdownEffect, Environment
+from core.errors import ConfigurationError
 from database.aside import journal_path, refuse_in_use, set_aside
 from database.engine import parse_url, sqlite_path
 from exchange.binance.settings import VenueSettings, urls_for
+from executor.deadman import VenueCountdown, refusal_of_venue
+from executor.policy import ExecutionPolicy
 from simulator.child import ChildExchange
 from simulator.identity import other_market
 from simulator.options import ExchangeOptions, key_pair
@@ -38,6 +41,8 @@ class Venue:
     speed: float | None
     market_end_ms: int | None = None
     """The venue time at which a recorded market ends; None: not known to end."""
+    countdown: CountdownEffect = CountdownEffect.UNKNOWN
+    """Which orders the venue's countdown-cancel takes."""
     close: Callable[[], Awaitable[None]] | None = None
     """Ends an exchange of our own; its market stands still until the next run. None where there is none."""
 
@@ -76,15 +81,26 @@ async def open_venue(
     if options.exchange_url is not None:
         address = options.exchange_url.rstrip("/")
         facts = await ask_market(address)
-        speed, end_ms = (None, None) if facts is None else (facts.speed, facts.end_ms)
-        return Venue(at(address, address.replace("http", "ws", 1), *keys), speed, end_ms)
+        reached = at(address, address.replace("http", "ws", 1), *keys)
+        return Venue(reached, None) if facts is None else Venue(reached, facts.speed, facts.end_ms, facts.countdown)
 
     child_options = await asyncio.to_thread(exchange_options, settings, options, configured, clock)
     child = ChildExchange(child_options)
     info = await child.start()
     stack.push_async_callback(child.stop)
     loops.start("exchange", child.wait_failed())
-    return Venue(at(info.rest_url, info.stream_url, *keys), info.speed, info.market_end_ms, child.stop)
+    effect = CountdownEffect.ALL if child_options.countdown_cancels_algos else CountdownEffect.PLAIN
+    return Venue(at(info.rest_url, info.stream_url, *keys), info.speed, info.market_end_ms, effect, child.stop)
+
+
+def execution_policy(settings: Settings, venue: Venue) -> ExecutionPolicy:
+    """Return how patient the executor is; raises ConfigurationError where the dead-man timer could take a stop."""
+    if settings.countdown_cancel_sec is None:
+        return ExecutionPolicy()
+    refusal = refusal_of_venue(VenueCountdown(settings.mode, venue.countdown))
+    if refusal is not None:
+        raise ConfigurationError(refusal)
+    return ExecutionPolicy(countdown_ms=settings.countdown_cancel_sec * 1000)
 
 
 def exchange_options(

@@ -45,6 +45,14 @@ class Settings(BaseSettings):
         default=PositionMode.ONEWAY, description="ONEWAY: one net position a symbol; HEDGE: a long and a short leg"
     )
 
+    countdown_cancel_sec: int | None = Field(
+        default=None,
+        ge=10,
+        le=600,
+        description="dead-man timer: the venue cancels our resting entries so many seconds after we fell silent; "
+        "empty: off. Only where that can never take a protective stop: modes sim and paper",
+    )
+
     risk_usd: Decimal | None = Field(
         default=None, gt=0, description="fixed risk a trade in USDT; overrides symbols.yaml"
     )

@@ -202,6 +202,18 @@ class SetMarginType:
     priority: Priority = Priority.QUERY
 
 
+@dataclass(frozen=True, slots=True)
+class SetCountdownCancel:
+    """Have the venue cancel the symbol's plain orders after `countdown_ms` unless told again; 0 stops the countdown.
+
+    Payload: None. Times are the venue's gateway clock.
+    """
+
+    symbol: str
+    countdown_ms: int
+    priority: Priority = Priority.QUERY
+
+
 VenueCommand = (
     SubmitOrder
     | CancelOrder
@@ -219,6 +231,7 @@ VenueCommand = (
     | SetPositionMode
     | SetLeverage
     | SetMarginType
+    | SetCountdownCancel
 )
 
 Payload = (

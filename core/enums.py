@@ -14,6 +14,14 @@ class Environment(StrEnum):
     MAINNET = "mainnet"
 
 
+class CountdownEffect(StrEnum):
+    """Which resting orders a venue's countdown-cancel takes when its time is over."""
+
+    PLAIN = "plain"
+    ALL = "all"
+    UNKNOWN = "unknown"
+
+
 class Side(StrEnum):
     """Side of an order."""
 

@@ -43,7 +43,7 @@ from core.limits import SymbolLimits, TradingConfig
 from core.orders import AlgoOrderReport, OrderReport
 from core.ports import InstrumentSource
 from core.restore import RestoredState
-from executor import audit, doubt, entry, fencing, kill, ledger, valuation
+from executor import audit, deadman, doubt, entry, fencing, kill, ledger, valuation
 from executor.account import TRANSFER_REASONS, Account
 from executor.book import Book
 from executor.days import DayLedger
@@ -182,6 +182,7 @@ class TradingCore:
         if desk.book.active:
             self._steer_all(list(desk.book.active.values()))
         self._reconciler.tick(desk)
+        deadman.tick(desk)
         self._write_valuation()
 
     def _write_valuation(self) -> None:

@@ -51,6 +51,17 @@ class Suspicion:
 
 
 @dataclass(slots=True)
+class Countdown:
+    """A countdown-cancel of ours on one symbol; see `executor.deadman`. Times are our clock."""
+
+    asked_ms: int | None = None
+    is_stopping: bool = False
+    runs_until_ms: int | None = None
+    """The latest moment at which it may run out; None: it does not run."""
+    has_failed: bool = False
+
+
+@dataclass(slots=True)
 class Unwinding:
     """One scope that is to be empty ("*" or a symbol) and how far that is; see `executor.kill`. Times are our clock."""
 
@@ -116,6 +127,7 @@ class Desk:
     foreign_orders: dict[str, str] = field(default_factory=dict)
     held: dict[tuple[str, int], HeldFill] = field(default_factory=dict)
     suspects: dict[LegKey, Suspicion] = field(default_factory=dict)
+    countdowns: dict[str, Countdown] = field(default_factory=dict)
     unwinding: dict[str, Unwinding] = field(default_factory=dict)
     """What is being emptied, by scope: see `executor.kill`."""
     flat_counts: dict[str, int] = field(default_factory=dict)

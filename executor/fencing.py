@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from core.commands import (
     CancelOrder,
+    SetCountdownCancel,
     SetLeverage,
     SetMarginType,
     SetPositionMode,
@@ -15,7 +16,7 @@ from core.ids import ClientOrderId
 from executor.desk import Desk
 from executor.halts import ALL, KILL
 
-WRITES = (SubmitOrder, CancelOrder, SetLeverage, SetMarginType, SetPositionMode)
+WRITES = (SubmitOrder, CancelOrder, SetLeverage, SetMarginType, SetPositionMode, SetCountdownCancel)
 """Requests that change something at the venue."""
 
 

@@ -64,6 +64,13 @@ class ExecutionPolicy:
     restart_overlap_ms: int = 3_600_000
     """Venue time before a restart whose ledger rows and fills are read again."""
 
+    countdown_ms: int | None = None
+    """After so long without us the venue cancels our resting entries; None: no countdown is used."""
+    countdown_after_ms: int = 1_000
+    """An entry rests once it is so old: a market order never needs a countdown."""
+    countdown_renewals: int = 3
+    """So often a countdown is renewed in its own length."""
+
     writes_steps: bool = True
     """False: a trade is written once, when nothing of it is left, for a run that nothing has to survive."""
     account_stat_every_ms: int = 10_000

@@ -17,12 +17,13 @@ from core.commands import (
     QueryOrder,
     RefusalKind,
     Refused,
+    SetCountdownCancel,
     SubmitOrder,
     VenueReply,
 )
 from core.enums import Leg
 from core.orders import AlgoOrderReport, OrderReport
-from executor import doubt, exits, kill, ledger, progress, protection, valuation
+from executor import deadman, doubt, exits, kill, ledger, progress, protection, valuation
 from executor.desk import Desk
 from executor.income import IncomeBook
 from executor.reconcile import Reconciler, suspect_differences
@@ -48,6 +49,7 @@ class Replies:
             FetchBalances: self._on_balances,
             FetchIncome: self._on_income,
             FetchSymbolConfig: self._on_symbol_config,
+            SetCountdownCancel: self._on_countdown,
         }
 
     def take(self, reply: VenueReply) -> None:
@@ -150,6 +152,9 @@ class Replies:
     def _on_income(self, reply: VenueReply, _issued_ms: int) -> set[str]:
         assert isinstance(reply.command, FetchIncome)
         return self._income.take(self._desk, reply.payload()) if isinstance(reply.outcome, Accepted) else set()
+
+    def _on_countdown(self, reply: VenueReply, _issued_ms: int) -> None:
+        deadman.on_reply(self._desk, reply)
 
     def _on_symbol_config(self, reply: VenueReply, _issued_ms: int) -> None:
         desk = self._desk

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import aiohttp
 import orjson
 
+from core.enums import CountdownEffect
 from simulator.options import ABOUT_MARKET
 
 ANSWER_WAIT_S = 2.0
@@ -14,10 +15,14 @@ ANSWER_WAIT_S = 2.0
 
 @dataclass(frozen=True, slots=True)
 class MarketFacts:
-    """`speed` is market time per wall time; `end_ms` the instant after which a recorded market stands still."""
+    """`speed` is market time per wall time; `end_ms` the instant after which a recorded market stands still.
+
+    `countdown` says which orders its countdown-cancel takes.
+    """
 
     speed: float
     end_ms: int | None
+    countdown: CountdownEffect = CountdownEffect.UNKNOWN
 
 
 async def ask_market(rest_url: str) -> MarketFacts | None:
@@ -30,6 +35,6 @@ async def ask_market(rest_url: str) -> MarketFacts | None:
             if response.status != 200:
                 return None
             found = orjson.loads(await response.read())
-        return MarketFacts(float(found["speed"]), found["marketEnd"])
+        return MarketFacts(float(found["speed"]), found["marketEnd"], CountdownEffect(found["countdownCancels"]))
     except (aiohttp.ClientError, TimeoutError, ValueError, KeyError, TypeError):
         return None

@@ -21,6 +21,7 @@ from core.commands import (
     FetchPositions,
     FetchSymbolConfig,
     QueryOrder,
+    SetCountdownCancel,
     SetLeverage,
     SetMarginType,
     SetPositionMode,
@@ -34,7 +35,7 @@ from core.orders import AlgoOrderRequest, OrderRequest
 PAGE_SIZE = 1000
 """Rows of one page of userTrades and income (the venue's maximum)."""
 
-WRITES = (SubmitOrder, CancelOrder, SetPositionMode, SetLeverage, SetMarginType)
+WRITES = (SubmitOrder, CancelOrder, SetPositionMode, SetLeverage, SetMarginType, SetCountdownCancel)
 """Commands that change something: their missing answer is never taken for a failure."""
 
 
@@ -120,6 +121,9 @@ def call_for(command: VenueCommand) -> Call:  # noqa: PLR0911, PLR0912 - one row
             return Call("GET", "/fapi/v1/positionSide/dual", {}, 30, priority=command.priority)
         case SetPositionMode() | SetLeverage() | SetMarginType():
             return _setting(command)
+        case SetCountdownCancel():
+            params = {"symbol": command.symbol, "countdownTime": str(command.countdown_ms)}
+            return Call("POST", "/fapi/v1/countdownCancelAll", params, weight=10, priority=command.priority)
         case FetchFills() | FetchIncome():
             raise ValueError(f"{type(command).__name__} is read page by page")
         case _:

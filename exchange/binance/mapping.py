@@ -21,6 +21,7 @@ from core.commands import (
     FetchSymbolConfig,
     Payload,
     QueryOrder,
+    SetCountdownCancel,
     SetLeverage,
     SetMarginType,
     SetPositionMode,
@@ -105,6 +106,9 @@ def payload_of(command: VenueCommand, body: Any) -> Payload:  # noqa: PLR0911, P
             return _position_mode(as_row(body))
         case SetLeverage():
             _require(integer(as_row(body), "leverage") == command.leverage, "leverage")
+            return None
+        case SetCountdownCancel():
+            _require(str(as_row(body).get("countdownTime")) == str(command.countdown_ms), "countdownTime")
             return None
         case SetMarginType() | SetPositionMode():
             _require(str(as_row(body).get("code")) == "200", "code")

@@ -30,9 +30,15 @@ def server_time(call: Call) -> Any:
 
 
 def about_market(call: Call) -> Any:
-    """What only an embedded exchange knows: how fast its market goes, and when a recorded one ends (null: never)."""
-    market = call.venue.market
-    return {"speed": call.venue.speed, "marketTime": market.now_ms, "marketEnd": market.end_ms}
+    """What only an embedded exchange knows: how fast its market goes, when a recorded one ends (null: never), and
+    whether its countdown-cancel takes conditional orders."""
+    venue = call.venue
+    return {
+        "speed": venue.speed,
+        "marketTime": venue.market.now_ms,
+        "marketEnd": venue.market.end_ms,
+        "countdownCancels": "all" if venue.countdowns.cancels_algos else "plain",
+    }
 
 
 def exchange_info(call: Call) -> Any:

@@ -14,6 +14,7 @@ import pytest
 from binance_common.errors import ServerError
 
 from core.clock import SystemClock
+from core.enums import CountdownEffect
 from core.errors import ConfigurationError, RuntimeFailure
 from simulator.journal import Journal
 from simulator.remote import MarketFacts, ask_market
@@ -78,7 +79,9 @@ async def test_recorded_candles_are_served_as_they_are_in_the_files(tmp_path: Pa
         for candle, row in zip(found, rows, strict=False):
             assert [Decimal(str(value)) for value in candle[:6]] == [Decimal(value) for value in row]
         assert len(found) == 1000
-        assert await ask_market(exchange.info.rest_url) == MarketFacts(6000.0, START_MS + len(rows) * MINUTE)
+        assert await ask_market(exchange.info.rest_url) == MarketFacts(
+            6000.0, START_MS + len(rows) * MINUTE, CountdownEffect.PLAIN
+        )
 
 
 async def test_ask_market_where_nobody_answers_knows_nothing() -> None:
@@ -90,7 +93,7 @@ async def test_ask_market_where_nobody_answers_knows_nothing() -> None:
 
 async def test_ask_market_of_a_generated_market_has_no_end() -> None:
     async with running(ExchangeOptions(start_ms=START_MS, speed=3.0)) as exchange:
-        assert await ask_market(exchange.info.rest_url) == MarketFacts(3.0, None)
+        assert await ask_market(exchange.info.rest_url) == MarketFacts(3.0, None, CountdownEffect.PLAIN)
 
 
 async def test_the_market_stands_still_at_the_end_of_the_recording(tmp_path: Path) -> None:
