@@ -22,28 +22,37 @@ Publisher = Callable[[list[ExchangeEvent]], None]
 
 
 class MarketDriver:
-    """Moves `exchange` at `speed` market milliseconds a wall millisecond, up to `end_ms` if the market has an end."""
+    """Moves `exchange` at `speed` market milliseconds a wall millisecond, up to `end_ms` if the market has an end,
+    every `tick_s` seconds of wall time."""
 
     def __init__(
-        self, exchange: Exchange, publish: Publisher, clock: Clock, *, speed: float, end_ms: int | None = None
+        self,
+        exchange: Exchange,
+        publish: Publisher,
+        clock: Clock,
+        *,
+        speed: float,
+        end_ms: int | None = None,
+        tick_s: float = TICK_S,
     ) -> None:
         self._exchange = exchange
         self._publish = publish
         self._clock = clock
         self._speed = speed
         self._end_ms = end_ms
-        self._step_ms = max(1, round(speed * TICK_S * 1000))
+        self._tick_s = tick_s
+        self._step_ms = max(1, round(speed * tick_s * 1000))
         self._anchor_wall_ns = clock.monotonic_ns()
         self._anchor_market_ms = exchange.now_ms
 
     async def run(self, tick: Callable[[], None]) -> None:
-        """Move the market until cancelled; `tick` runs after every slice, and every 10 ms when there is none."""
+        """Move the market until cancelled; `tick` runs after every slice, and every `tick_s` when there is none."""
         while True:
             target_ms = self.target_ms()
             if self._exchange.now_ms < target_ms:
                 self.step(target_ms)
             tick()
-            await asyncio.sleep(0 if self._exchange.now_ms < target_ms else TICK_S)
+            await asyncio.sleep(0 if self._exchange.now_ms < target_ms else self._tick_s)
 
     def step(self, target_ms: int) -> None:
         """Play one slice towards `target_ms` and adapt the slice to its cost."""
