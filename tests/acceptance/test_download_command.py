@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import signal
 import threading
 from collections.abc import Iterator
@@ -13,6 +12,8 @@ import pytest
 
 import main
 from backtest.download_plan import FUNDING, ArchiveFile
+from backtest.funding import load_funding
+from backtest.load import load
 from tests.acceptance.support import Place, wait_for
 from tests.unit.backtest.archive_server import Archive
 
@@ -36,22 +37,21 @@ def archive() -> Iterator[Archive]:
         loop.close()
 
 
-def test_download_fills_a_store_that_the_backtest_replays(archive: Archive, tmp_path: Path, capsys) -> None:
-    place, store = Place(tmp_path), tmp_path / "data"
+def test_download_fills_a_store_that_the_backtest_reads(archive: Archive, tmp_path: Path, capsys) -> None:
+    store = tmp_path / "data"
     for file in (JANUARY, FEBRUARY, ArchiveFile("ETHUSDT", FUNDING, "2025-01")):
         archive.add(file)
-    command = ("download", "ethusdt", *SPAN, "--store", str(store), "--base-url", archive.url)
-    first = place.run(*command)
-    assert first.returncode == 0, first.stderr
-    assert "ETHUSDT-1m-2025-01: 44,640 candles" in first.stdout
-    assert first.stdout.splitlines()[-1].endswith("3 files fetched, 0 were there, 1 not in the archive, 0 failed")
-    assert "ETHUSDT: the archive has no funding of 2025-02" in first.stderr
-    assert run_here(*command[1:]) == 0
+    command = ("ethusdt", *SPAN, "--store", str(store), "--base-url", archive.url)
+    assert run_here(*command) == 0
+    said = capsys.readouterr()
+    assert "ETHUSDT-1m-2025-01: 44,640 candles" in said.out
+    assert said.out.splitlines()[-1].endswith("3 files fetched, 0 were there, 1 not in the archive, 0 failed")
+    assert "ETHUSDT: the archive has no funding of 2025-02" in said.err
+    assert run_here(*command) == 0
     assert "0 files fetched, 3 were there" in capsys.readouterr().out
-    out = tmp_path / "out"
-    replay = place.run("backtest", "vwap_reversion", "--data", str(store), "--out", str(out), "--no-report")
-    assert replay.returncode == 0, replay.stderr
-    assert json.loads((out / "metrics.json").read_text())["candles"] == 44_640 + 40_320
+    loaded = load(store)
+    assert (len(loaded.candles[0]), loaded.notes) == (44_640 + 40_320, ())
+    assert len(load_funding(store, ["ETHUSDT"])["ETHUSDT"]) == 9
 
 
 def test_download_that_is_stopped_keeps_what_is_finished_and_goes_on(archive: Archive, tmp_path: Path) -> None:

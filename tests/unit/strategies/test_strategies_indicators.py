@@ -72,6 +72,11 @@ def market(shared_data):
     return columns(recorded(shared_data / "klines/um_1m_2025-05/ETHUSDT-1m.csv.gz", limit=6_000))
 
 
+@pytest.fixture(scope="module")
+def long_market(shared_data):
+    return columns(recorded(shared_data / "klines/um_1m_2025-05/ETHUSDT-1m.csv.gz", limit=9_000))
+
+
 def over(indicator: Indicator, data: CandleColumns) -> np.ndarray:
     result = indicator.over(data.open, data.high, data.low, data.close, data.volume, data.open_time)
     return np.atleast_2d(np.asarray(result, dtype=float))
@@ -180,24 +185,22 @@ FIRST_VALUE = {
 
 
 @pytest.mark.parametrize("name", FIRST_VALUE)
-def test_indicator_first_whole_value_comes_at_the_documented_candle(name, shared_data) -> None:
-    data = columns(recorded(shared_data / "klines/um_1m_2025-05/ETHUSDT-1m.csv.gz", limit=6_000))
-    start = int(np.argmax(data.open_time % DAY_MS == 0))
+def test_indicator_first_whole_value_comes_at_the_documented_candle(name, market) -> None:
+    start = int(np.argmax(market.open_time % DAY_MS == 0))
     make, first = FIRST_VALUE[name]
-    values = over(make(), head(data, start, len(data)))
+    values = over(make(), head(market, start, len(market)))
     assert int(np.argmax(~np.isnan(values).any(axis=0))) == first - 1
 
 
 @pytest.mark.parametrize("make", EVERY, ids=NAMES)
-def test_indicator_value_after_its_warm_up_does_not_depend_on_where_the_data_began(make, shared_data) -> None:
-    data = columns(recorded(shared_data / "klines/um_1m_2025-05/ETHUSDT-1m.csv.gz", limit=9_000))
+def test_indicator_value_after_its_warm_up_does_not_depend_on_where_the_data_began(make, long_market) -> None:
     indicator = make()
     needed = History(indicator.warmup, indicator.day_anchored)
-    whole = over(make(), data)
+    whole = over(make(), long_market)
     # Of a value that never quite forgets its start, a billionth of the move since then may be left.
     for at in (5_011, 6_300, 8_999):
-        start = int(np.searchsorted(data.open_time, needed.start_before(int(data.open_time[at]), "1m")))
-        part = over(make(), head(data, start, at + 1))[:, -1]
+        start = int(np.searchsorted(long_market.open_time, needed.start_before(int(long_market.open_time[at]), "1m")))
+        part = over(make(), head(long_market, start, at + 1))[:, -1]
         np.testing.assert_allclose(part, whole[:, at], rtol=1e-6, atol=1e-6)
 
 
