@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,7 @@ from strategies.aggregate import aggregate_columns
 from strategies.base import SIGNAL, CandleColumns, Entry, GatedStrategy, Values
 from strategies.evaluate import decide_columns, decide_each, value_at
 from strategies.loader import ActiveStrategy
+from strategies.memory import ColumnMemory
 
 IntArray = NDArray[np.int64]
 
@@ -71,15 +73,22 @@ class Decisions:
 
 
 def decide(
-    active: ActiveStrategy, candles: ReplayCandles, *, warmup: int | None = None, start_ms: int | None = None
+    active: ActiveStrategy,
+    candles: ReplayCandles,
+    *,
+    warmup: int | None = None,
+    start_ms: int | None = None,
+    memory: ColumnMemory | None = None,
 ) -> Decisions:
     """Decide on every candle. Signals count from `start_ms` on, and only once the strategy knows enough.
 
     `warmup` is the number of candles before the first one that may signal; without it the strategy's own history
-    counts, and where that is anchored to the UTC day, the first day that the candles hold from its start.
+    counts, and where that is anchored to the UTC day, the first day that the candles hold from its start. `memory`
+    belongs to these candles.
     """
     strategy = active.make()
     columns, last_minute = own_interval(candles, active.params.interval)
+    over = None if memory is None else partial(memory.over, (candles.symbol, active.params.interval))
     history = strategy.history(strategy.indicators())
     needed = history.candles if warmup is None else warmup + 1
     usable = np.ones(len(columns), dtype=bool)
@@ -89,7 +98,7 @@ def decide(
     if start_ms is not None:
         usable &= columns.open_time >= start_ms
     if isinstance(strategy, GatedStrategy):
-        found = decide_columns(strategy, columns, needed)
+        found = decide_columns(strategy, columns, needed, over)
         rows = np.flatnonzero((found.sides != 0) & usable)
         counts = np.bincount(found.refused_by[usable & (found.refused_by >= 0)], minlength=len(found.gate_names))
         gates = {name: int(count) for name, count in zip(found.gate_names, counts, strict=True) if count}
@@ -99,7 +108,7 @@ def decide(
         )  # fmt: skip
     entries: dict[int, Entry] = {}
     refused: Counter[str] = Counter()
-    for index, decision in decide_each(strategy, columns, needed):
+    for index, decision in decide_each(strategy, columns, needed, over):
         if isinstance(decision, Entry):
             if usable[index]:
                 entries[index] = decision

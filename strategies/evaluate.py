@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 from numpy import ndarray
@@ -19,6 +20,7 @@ from strategies.base import (
     Strategy,
     Values,
 )
+from strategies.indicators.base import Indicator
 
 
 class Evaluator:
@@ -94,14 +96,18 @@ def specs_of(indicators: Indicators) -> tuple[object, ...]:
     return tuple((name, indicator.spec) for name, indicator in indicators.items())
 
 
-def measure(indicators: Indicators, candles: CandleColumns) -> Values:
-    """Return the candle columns and every indicator's column under its declared name."""
+Over = Callable[[Indicator, tuple[ndarray, ...]], Any]
+"""Returns an indicator over columns, measured now or remembered."""
+
+
+def measure(indicators: Indicators, candles: CandleColumns, over: Over | None = None) -> Values:
+    """Return the candle columns and every indicator's column under its declared name; `over` may remember some."""
     values = Values()
     fields = values.__dict__
     columns = (candles.open, candles.high, candles.low, candles.close, candles.volume, candles.open_time)
     fields.update(zip(("open", "high", "low", "close", "volume", "open_time"), columns, strict=True))
     for name, indicator in indicators.items():
-        result = indicator.over(*columns)
+        result = indicator.over(*columns) if over is None else over(indicator, columns)
         if isinstance(name, str):
             fields[name] = result
         else:
@@ -109,15 +115,17 @@ def measure(indicators: Indicators, candles: CandleColumns) -> Values:
     return values
 
 
-def decide_columns(strategy: GatedStrategy, candles: CandleColumns, warmup: int | None = None) -> ColumnDecisions:
+def decide_columns(
+    strategy: GatedStrategy, candles: CandleColumns, warmup: int | None = None, over: Over | None = None
+) -> ColumnDecisions:
     """Return the decisions of a gated strategy over columns. `warmup` overrides its own number of candles."""
     indicators = strategy.indicators()
     needed = strategy.history(indicators).candles if warmup is None else warmup
-    return strategy.decide_columns(measure(indicators, candles), needed)
+    return strategy.decide_columns(measure(indicators, candles, over), needed)
 
 
 def decide_each(
-    strategy: Strategy, candles: CandleColumns, warmup: int | None = None
+    strategy: Strategy, candles: CandleColumns, warmup: int | None = None, over: Over | None = None
 ) -> Iterator[tuple[int, Decision]]:
     """Yield (index, decision) for every candle of a strategy that decides in plain Python.
 
@@ -126,7 +134,7 @@ def decide_each(
     """
     indicators = strategy.indicators()
     needed = strategy.history(indicators).candles if warmup is None else warmup
-    columns: dict[str, ndarray] = measure(indicators, candles).__dict__
+    columns: dict[str, ndarray] = measure(indicators, candles, over).__dict__
     values = Values()
     names = tuple(columns)
     decide = strategy.decide
