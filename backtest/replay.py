@@ -46,6 +46,7 @@ from simulator.market.model import FundingPoint
 
 ZERO = Decimal(0)
 _UNUSED = frozenset({FillRecord, OrderRecord, IntentRecord, PerformanceRecord, AccountStatRecord})
+OnDay = Callable[[int, Sequence[BacktestTrade]], bool]
 _INSIDE_MS = 30_000
 """When a touch inside a candle is booked: candles do not tell, so in the middle."""
 
@@ -92,7 +93,9 @@ class _Tally:
 
 
 class Replay:
-    """One run. `should_stop` is asked once a day of market time: True ends the run there, with what is finished."""
+    """One run. `should_stop` is asked once a day of market time: True ends the run there, with what is finished.
+    `on_day` is told the time and the trades so far at the same moments, and may end the run too.
+    """
 
     def __init__(
         self,
@@ -102,6 +105,7 @@ class Replay:
         *,
         funding: Mapping[str, tuple[FundingPoint, ...]] | None = None,
         should_stop: Callable[[], bool] = lambda: False,
+        on_day: OnDay | None = None,
     ) -> None:
         if config.position_mode is not PositionMode.ONEWAY:
             raise ConfigurationError("POSITION_MODE: HEDGE cannot be replayed on candles; set POSITION_MODE=ONEWAY")
@@ -111,6 +115,7 @@ class Replay:
         self._settings = settings
         self._tally = _Tally()
         self._should_stop = should_stop
+        self._on_day = on_day
         self._start_ms = min(int(one.open_time[0]) for one in candles.values() if len(one))
         self._end_ms = max(int(one.open_time[-1]) for one in candles.values() if len(one)) + MINUTE_MS
         specs = {symbol: one.spec for symbol, one in candles.items()}
@@ -169,7 +174,7 @@ class Replay:
         self._value_positions(time_ms, except_for=None)
         self._venue.tick(time_ms)
         heapq.heappush(self._queue, (time_ms + DAY_MS, Step.DAY, -1, 0))
-        if self._should_stop():
+        if self._should_stop() or (self._on_day is not None and self._on_day(time_ms, self._tally.trades)):
             self._end_ms = time_ms
 
     def _fund(self, time_ms: int) -> None:

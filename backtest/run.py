@@ -10,12 +10,13 @@ import numpy as np
 from backtest.candles import ReplayCandles
 from backtest.equity import EquityCurve, equity_curve
 from backtest.metrics import Metrics, measure
-from backtest.replay import Replay, ReplayResult
+from backtest.replay import OnDay, Replay, ReplayResult
 from backtest.settings import ReplaySettings, adapt_spec
 from backtest.signals import Decisions, decide
 from core.limits import TradingConfig
 from simulator.market.model import FundingPoint
 from strategies.loader import ActiveStrategy
+from strategies.memory import ColumnMemory
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,14 +45,22 @@ def replay(
     start_ms: int | None = None,
     funding: Mapping[str, tuple[FundingPoint, ...]] | None = None,
     should_stop: Callable[[], bool] = lambda: False,
+    on_day: OnDay | None = None,
+    memory: ColumnMemory | None = None,
 ) -> tuple[tuple[Decisions, ...], ReplayResult]:
-    """Decide and trade: everything but the numbers about it. Signals count from `start_ms` on."""
+    """Decide and trade: everything but the numbers about it. Signals count from `start_ms` on.
+
+    `memory` keeps indicator columns from one run to the next on these very candles. For the rest see `Replay`.
+    """
     prepared = prepare_candles(candles, settings)
     by_symbol = {one.symbol: one for one in prepared}
     decisions = tuple(
-        decide(active, by_symbol[active.symbol], warmup=warmup, start_ms=start_ms) for active in strategies
+        decide(active, by_symbol[active.symbol], warmup=warmup, start_ms=start_ms, memory=memory)
+        for active in strategies
     )
-    return decisions, Replay(decisions, config, settings, funding=funding, should_stop=should_stop).run()
+    return decisions, Replay(
+        decisions, config, settings, funding=funding, should_stop=should_stop, on_day=on_day
+    ).run()
 
 
 def run(
@@ -64,6 +73,8 @@ def run(
     start_ms: int | None = None,
     funding: Mapping[str, tuple[FundingPoint, ...]] | None = None,
     should_stop: Callable[[], bool] = lambda: False,
+    on_day: OnDay | None = None,
+    memory: ColumnMemory | None = None,
 ) -> Backtest:
     """Run a backtest and measure it. The arguments are those of `replay`."""
     decisions, result = replay(
@@ -75,6 +86,8 @@ def run(
         start_ms=start_ms,
         funding=funding,
         should_stop=should_stop,
+        on_day=on_day,
+        memory=memory,
     )
     used = tuple({one.candles.symbol: one.candles for one in decisions}.values())
     first = max(min(int(one.open_time[0]) for one in used), start_ms or 0)
