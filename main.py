@@ -149,6 +149,14 @@ def run(
             "--fresh", help="Start over, sim and paper only: the old database and account are set aside, not deleted."
         ),
     ] = False,
+    lockstep: Annotated[
+        bool,
+        typer.Option(
+            "--lockstep",
+            help="Play --data by the rules of a backtest, as fast as the trader acts, on a new account. "
+            "(default: by the clock)",
+        ),
+    ] = False,
     env_file: EnvFileOption = Path(".env"),
 ) -> None:
     """Trade until told to stop (Ctrl-C), then print a summary. This is what runs when no command is given."""
@@ -163,7 +171,7 @@ def run(
     writable_folder("STATUS_DIR", settings.status_dir)
     # In a terminal the live summary has the screen; the lines go to the file.
     setup_logging(settings.log_level, settings.log_dir, not sys.stdout.isatty(), settings.secret_values())
-    options = RunOptions(seconds, requested_symbols(symbols), exchange, fresh, keep_database=db is not None)
+    options = RunOptions(seconds, requested_symbols(symbols), exchange, fresh or lockstep, db is not None, lockstep)
     refuse_contradictions(settings, options, data=data is not None, speed=speed is not None)
     if sys.stdout.isatty():  # the live summary comes when venue, books and history are there: some seconds
         typer.echo(f"starting in mode {settings.mode.value}; Ctrl-C stops")
@@ -204,6 +212,7 @@ async def trade(settings: Settings, options: RunOptions) -> int:
         from alerts.sink import OutboxSink
         from alerts.slack import SlackChannel
         from commands.watch import Session, has_ended, live_view, market_end, summarize, watch_health
+        from commands.pace import Parts, keep_pace
         from config.universe import choose_symbols
         from core.bus import Bus
         from core.router import EventRouter
@@ -338,6 +347,9 @@ async def trade(settings: Settings, options: RunOptions) -> int:
         loops.start("console", run_console(view, console))
         failure = failure or await loops.until(stop, options.seconds, market_end(venue, gateway))
 
+        if options.lockstep:
+            parts = Parts(executor, runner, feed, signals, market, user)
+            loops.start("pace", keep_pace(venue.settings.rest_url, parts, clock, gateway))
         executor.stop_entries()
         closing_books = await settler.settle() if opening_books is not None else None
         await executor.stop()

@@ -17,7 +17,6 @@ from enum import IntEnum
 
 from backtest.candles import MINUTE_MS, ReplayCandles
 from backtest.lane import Lane
-from backtest.market import CandleMarket
 from backtest.settings import BothHitRule, ReplaySettings, adapt_config
 from backtest.signals import Decisions
 from backtest.trades import BacktestTrade
@@ -43,6 +42,7 @@ from core.records import (
 )
 from executor.income import FUNDING
 from simulator.market.model import FundingPoint
+from simulator.market.candle_market import CandleMarket
 
 ZERO = Decimal(0)
 _UNUSED = frozenset({FillRecord, OrderRecord, IntentRecord, PerformanceRecord, AccountStatRecord})
@@ -98,6 +98,8 @@ class Replay:
     """
 
     def __init__(
+
+    `on_record` hears everything that the core writes, as a database would.
         self,
         decisions: Sequence[Decisions],
         config: TradingConfig,
@@ -109,6 +111,7 @@ class Replay:
     ) -> None:
         if config.position_mode is not PositionMode.ONEWAY:
             raise ConfigurationError("POSITION_MODE: HEDGE cannot be replayed on candles; set POSITION_MODE=ONEWAY")
+        on_record: Callable[[Record], None] | None = None,
         candles: dict[str, ReplayCandles] = {one.candles.symbol: one.candles for one in decisions}
         if not candles or not any(len(one) for one in candles.values()):
             raise ConfigurationError("nothing to replay: no candles in this span; widen --from and --to")
@@ -122,6 +125,7 @@ class Replay:
         self._market = CandleMarket(specs, self._start_ms, settings.slippage_bps, funding)
         for symbol, one in candles.items():
             self._market.value(symbol, one.price(int(one.open[0])) if len(one) else Decimal(1))
+        self._record_to = on_record
         self._venue = ReplayVenue(
             self._market,
             adapt_config(config, settings),
@@ -356,6 +360,8 @@ class Replay:
             if trade is not None:
                 trade.funding += record.amount
 
+        if self._record_to is not None:
+            self._record_to(record)
     # --- the end ------------------------------------------------------------------------------------------------
 
     def _result(self) -> ReplayResult:

@@ -14,6 +14,7 @@ from backtest.replay import OnDay, Replay, ReplayResult
 from backtest.settings import ReplaySettings, adapt_spec
 from backtest.signals import Decisions, decide
 from core.limits import TradingConfig
+from core.records import Record
 from simulator.market.model import FundingPoint
 from strategies.loader import ActiveStrategy
 from strategies.memory import ColumnMemory
@@ -47,6 +48,7 @@ def replay(
     should_stop: Callable[[], bool] = lambda: False,
     on_day: OnDay | None = None,
     memory: ColumnMemory | None = None,
+    on_record: Callable[[Record], None] | None = None,
 ) -> tuple[tuple[Decisions, ...], ReplayResult]:
     """Decide and trade: everything but the numbers about it. Signals count from `start_ms` on.
 
@@ -59,7 +61,7 @@ def replay(
         for active in strategies
     )
     return decisions, Replay(
-        decisions, config, settings, funding=funding, should_stop=should_stop, on_day=on_day
+        decisions, config, settings, funding=funding, should_stop=should_stop, on_day=on_day, on_record=on_record
     ).run()
 
 

@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping
 from decimal import Decimal
 
 from backtest.adapter import account_update, algo_report, execute, order_update
-from backtest.market import CandleMarket
 from core.candle import DAY_MS
 from core.commands import SubmitOrder, VenueReply
 from core.effects import Effect, Notify, Persist, Send
@@ -39,6 +38,7 @@ from executor.setup import SetupReport, SymbolSetup
 from simulator.engine.config import ExchangeConfig
 from simulator.engine.events import AccountEvent, AlgoEvent, ExchangeEvent, OrderEvent
 from simulator.engine.exchange import Exchange
+from simulator.market.candle_market import CandleMarket
 from simulator.market.catalog import SymbolSpec
 
 _FOREVER_MS = 1 << 60

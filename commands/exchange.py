@@ -51,6 +51,14 @@ def exchange(
     countdown_cancels_algos: Annotated[
         bool, typer.Option("--countdown-cancels-algos", help="Let countdown-cancel take conditional orders too.")
     ] = False,
+    lockstep: Annotated[
+        bool,
+        typer.Option(
+            "--lockstep",
+            help="Play --data by the rules of a backtest, a step at a time, when the trader asks for it (main.py run "
+            "--lockstep). (default: by the clock)",
+        ),
+    ] = False,
     ready_line: Annotated[bool, typer.Option("--ready-line", hidden=True)] = False,
     parent_watch: Annotated[bool, typer.Option("--parent-watch", hidden=True)] = False,
 ) -> None:
@@ -78,6 +86,7 @@ def exchange(
         live_stream_url=live_stream_url,
         faults=faults,
         countdown_cancels_algos=countdown_cancels_algos,
+        lockstep=lockstep,
     )
     raise typer.Exit(run_loop(lambda: _serve(options, ready_line=ready_line, parent_watch=parent_watch)))
 

@@ -20,6 +20,8 @@ class RunOptions:
     fresh: bool
     keep_database: bool
     """The database was named on the command line: never set it aside without being told to."""
+    lockstep: bool = False
+    """Play a recording by the rules of a backtest, as fast as the trader acts. Always a new account."""
     throwaway: bool = False
     """An account for a look only: the embedded exchange keeps no journal."""
 
@@ -35,6 +37,7 @@ def refuse_contradictions(settings: Settings, options: RunOptions, *, data: bool
         ("--data", data, mode is Environment.SIM and is_ours, "plays recorded candles on our own exchange: mode sim"),
         ("--speed", speed, mode is Environment.SIM and is_ours, "belongs to our own exchange: mode sim"),
         ("--exchange", options.exchange_url is not None, mode is Environment.SIM, "is for mode sim"),
+        ("--lockstep", options.lockstep, data and is_ours, "plays recorded candles on our own exchange: add --data"),
         ("--fresh", options.fresh, is_ours, "starts our own exchange over: modes sim and paper"),
     ):
         if is_given and not is_possible:

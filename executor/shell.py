@@ -175,6 +175,11 @@ class Executor:
         """The lease was looked at and is not known to be lost: a pause of the process is over."""
         self._is_paused = False
 
+    def is_idle(self, requests: int) -> bool:
+        """Whether everything offered has been acted on and nothing is awaited but `requests` answers of the venue."""
+        is_waiting = bool(self._queue) or self._lanes.waiting() > 0 or len(self._requests) != requests
+        return not is_waiting and not self._is_unsettled()
+
     def view(self) -> CoreView:
         return self._core.view()
 
@@ -191,10 +196,13 @@ class Executor:
 
     def _is_busy(self) -> bool:
         """True while something is under way that a moment's patience finishes: requests, writes, a stop, a last row."""
+        return bool(self._queue) or self._writes_under_way > 0 or self._lanes.waiting() > 0 or self._is_unsettled()
+
+    def _is_unsettled(self) -> bool:
+        """Whether a position has no stop yet, or a trade that is over has not been written down as such."""
         trades = self._core.view().trades
         unprotected = any(trade.quantity > 0 and trade.stop_price is None for trade in trades)
-        unsettled = any(trade.quantity == 0 and trade.state in _ENTERED for trade in trades)
-        return bool(self._queue) or self._writes_under_way > 0 or self._lanes.waiting() > 0 or unprotected or unsettled
+        return unprotected or any(trade.quantity == 0 and trade.state in _ENTERED for trade in trades)
 
     # --- events in ----------------------------------------------------------------------------------------------
 

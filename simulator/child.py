@@ -217,8 +217,8 @@ def arguments(options: ExchangeOptions) -> list[str]:
         "--faults": options.faults.absolute() if options.faults else None,
     }
     given = [text for name, value in named.items() if value is not None for text in (name, str(value))]
-    switches = ["--countdown-cancels-algos"] if options.countdown_cancels_algos else []
-    return [*given, *switches, "--ready-line", "--parent-watch"]
+    switches = {"--countdown-cancels-algos": options.countdown_cancels_algos, "--lockstep": options.lockstep}
+    return [*given, *(name for name, is_on in switches.items() if is_on), "--ready-line", "--parent-watch"]
 
 
 def watch_parent(stop: asyncio.Event) -> None:

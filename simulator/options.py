@@ -21,6 +21,7 @@ KEY_VARIABLE = "EXCHANGE_API_KEY"
 SECRET_VARIABLE = "EXCHANGE_API_SECRET"  # noqa: S105 - the variable's name
 DEFAULT_SEED = 7
 ABOUT_MARKET = "/embedded/market"
+STEP_MARKET = "/embedded/step"
 """Beside the venue's own paths: what a client may ask that knows it trades on an embedded exchange."""
 
 
@@ -32,6 +33,7 @@ class ExchangeOptions:
     `start_ms` is the market's first instant: by default the present for a generated market, the earliest possible one
     for a recorded one. `speed` is market time per wall time. `port` 0 takes a free one. `deposit` opens the account.
     `faults` is a file with a fault schedule. `countdown_cancels_algos`: countdown-cancel takes conditional orders too.
+    `lockstep`: play recorded candles by the rules of a backtest, on and on only as the trader asks for it.
     """
 
     port: int = 0
@@ -49,6 +51,7 @@ class ExchangeOptions:
     live_stream_url: str | None = None
     faults: Path | None = None
     countdown_cancels_algos: bool = False
+    lockstep: bool = False
     limits: RateLimits = field(default_factory=RateLimits)
     rules: ConnectionRules = field(default_factory=ConnectionRules)
 

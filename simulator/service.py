@@ -17,6 +17,7 @@ from simulator.faults.desk import FaultDesk
 from simulator.faults.injector import FaultInjector
 from simulator.faults.schedule import FaultSchedule
 from simulator.journal import Journal, JournalHeader, Recording
+from simulator.market.candle_play import CandlePlay
 from simulator.market.live import LiveMarket
 from simulator.market.live_client import LiveClient
 from simulator.market.market import Market
@@ -36,6 +37,7 @@ from simulator.server.gateway import Gateway
 from simulator.server.http import HttpServer
 from simulator.server.limits import Limiter
 from simulator.server.listen_keys import ListenKeys
+from simulator.server.lockstep import LockstepDriver, LockstepServer
 from simulator.server.ports import MarketFeed
 from simulator.server.routing import Venue
 from simulator.server.streams import StreamHub
@@ -141,17 +143,22 @@ class EmbeddedExchange:
             options.speed,
         )
         self.gateway = Gateway(venue, Credentials(options.api_key, options.api_secret))
-        self._driver: MarketDriver | LiveDriver
+        self._driver: MarketDriver | LiveDriver | LockstepDriver
         if isinstance(source, LiveMarket):
             self._driver = LiveDriver(self.exchange, source, self.publish)
+        elif isinstance(source, CandlePlay):
+            self._driver = LockstepDriver(self.exchange, source, self.publish, self.hub.show)
         else:
             self._driver = MarketDriver(
                 self.exchange, self.publish, self._clock, speed=options.speed, end_ms=market.end_ms
             )
 
     async def _listen(self) -> ReadyInfo:
-        serve_by = self._desk.server if self._desk else HttpServer
-        self._server = serve_by(self.respond, self.hub, self._clock, self._options.rules)
+        parts = self.respond, self.hub, self._clock, self._options.rules
+        if isinstance(self._driver, LockstepDriver):
+            self._server = LockstepServer(self._driver, *parts)
+        else:
+            self._server = (self._desk.server if self._desk else HttpServer)(*parts)
         port = await self._server.start(self._options.host, self._options.port)
         address = f"{self._options.host}:{port}"
         return ReadyInfo(

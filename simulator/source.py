@@ -8,6 +8,7 @@ from core.clock import Clock
 from core.errors import ConfigurationError, RuntimeFailure
 from simulator.identity import source_of
 from simulator.journal import JournalHeader, Recording
+from simulator.market.candle_play import CandlePlay
 from simulator.market.catalog import generated_specs, select_specs
 from simulator.market.live import LiveMarket
 from simulator.market.live_client import LiveClient
@@ -38,6 +39,8 @@ async def open_source(options: ExchangeOptions, recording: Recording | None, clo
     venue that does not answer.
     """
     kept = recording.header if recording else None
+    if options.lockstep:
+        _refuse_lockstep(options)
     if options.live_url is not None:
         return await _live(options, options.live_url, kept, clock)
     if options.data_dir is not None:
@@ -45,7 +48,10 @@ async def open_source(options: ExchangeOptions, recording: Recording | None, clo
         for note in candles.notes:
             log.info("recorded data", note=note)
         start_ms = options.start_ms or candles.start_ms
-        market = Market(candles, seed=options.seed, start_ms=start_ms, end_ms=candles.end_ms)
+        if options.lockstep:
+            market: Market = CandlePlay(candles, seed=options.seed, start_ms=start_ms)
+        else:
+            market = Market(candles, seed=options.seed, start_ms=start_ms, end_ms=candles.end_ms)
     else:
         count = options.symbols if isinstance(options.symbols, int) else CATALOGUE_SIZE
         asked = options.symbols if isinstance(options.symbols, tuple) else None
@@ -57,6 +63,15 @@ async def open_source(options: ExchangeOptions, recording: Recording | None, clo
         _refuse_other_market(options, header, recording.header)
         market.seek(max(recording.market_ms, start_ms))
     return OpenSource(header, market)
+
+
+def _refuse_lockstep(options: ExchangeOptions) -> None:
+    """Raise ConfigurationError for what lock-step play cannot go with."""
+    if options.data_dir is None:
+        raise ConfigurationError("lockstep: it plays recorded candles; name their folder with --data")
+    for name, value in (("journal", options.journal), ("faults", options.faults), ("live URL", options.live_url)):
+        if value is not None:
+            raise ConfigurationError(f"lockstep: it cannot go with a {name}; leave one of the two out")
 
 
 async def _live(options: ExchangeOptions, url: str, kept: JournalHeader | None, clock: Clock) -> OpenSource:

@@ -24,6 +24,8 @@ class Inbox:
         self._clock = clock
         self._frames: deque[tuple[Frame, int, int]] = deque()
         self._scheduled = False
+        self.delivered = 0
+        """Frames handled so far."""
 
     @property
     def depth(self) -> int:
@@ -43,6 +45,7 @@ class Inbox:
                 self._deliver(*frames.popleft())
             except Exception:
                 _LOG.exception("a stream message could not be handled; the stream goes on")
+            self.delivered += 1
         if frames:
             asyncio.get_running_loop().call_soon(self._drain)
         else:

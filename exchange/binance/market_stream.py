@@ -94,6 +94,11 @@ class BinanceMarketStream:
             for group in self._groups:
                 tasks.create_task(group.supervisor.run())
 
+    @property
+    def frames_handled(self) -> int:
+        """Frames of all connections so far that have been decoded and handed on, or found unreadable."""
+        return self._inbox.delivered
+
     async def ready(self) -> None:
         """Return when every connection is up and its subscriptions are proved."""
         for group in self._groups:

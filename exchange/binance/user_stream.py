@@ -96,6 +96,11 @@ class BinanceUserStream:
             tasks.create_task(self._supervisor.run())
             tasks.create_task(self._renew())
 
+    @property
+    def frames_handled(self) -> int:
+        """Frames of all connections so far that have been decoded and handed on, or found unreadable."""
+        return self._inbox.delivered
+
     async def ready(self) -> None:
         """Return when the connection is up and the venue has confirmed the subscription."""
         await self._supervisor.ready()

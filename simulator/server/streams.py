@@ -233,6 +233,19 @@ class StreamHub:
         for key in self._listen_keys.drain_ended(wall_ms):
             self._end_user_stream(key)
 
+    def show(self) -> None:
+        """Send the present prices at once: forming candles, quotes, mark prices."""
+        for streams in self._symbols.values():
+            for kline in streams.klines:
+                kline.send_forming(self._wall_ms)
+            for ticker in streams.tickers:
+                ticker.send_if_changed()
+        self._forming.clear()
+        self._quoted.clear()
+        for marks in self._mark_prices.values():
+            for mark in marks:
+                mark.send()
+
     def note_book_shown(self, symbol: str, bids: Levels, asks: Levels) -> None:
         """A client has been given this snapshot: the next difference frame must bridge it."""
         for depths in self._depths.values():

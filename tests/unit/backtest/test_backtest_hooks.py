@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from backtest.market import NEVER_MS, CandleMarket
 from core.candle import DAY_MS
 from core.enums import Direction, OrderType, Side
 from core.limits import SizingPolicy
@@ -12,6 +11,7 @@ from executor.sizing import Sized, SizingInput, size_entry
 from simulator.engine.config import ExchangeConfig
 from simulator.engine.exchange import Exchange
 from simulator.engine.requests import PlaceOrder
+from simulator.market.candle_market import NEVER_MS, CandleMarket
 from simulator.market.catalog import CATALOG
 from simulator.market.model import FundingPoint
 from tests.unit.backtest.support import START_MS
