@@ -30,6 +30,7 @@ from core.clock import Clock, SystemClock
 from core.errors import PersistenceError
 from core.records import (
     AccountStatRecord,
+    AlertRecord,
     CandleRecord,
     DecisionRecord,
     DenialRecord,
@@ -54,6 +55,8 @@ BULK_CHUNK_ROWS = 500
 HELD_ROWS_MAX = 200_000
 """How many rows wait in memory while the database cannot be written; beyond it the oldest go, bulk rows first."""
 RETRY_S_MIN, RETRY_S_MAX = 0.25, 2.0
+LASTING_S = 10.0
+"""So long without a failure counts as working again."""
 
 
 @dataclass(slots=True)
@@ -121,9 +124,13 @@ class DatabaseWriter:
         self._synchronous_full: bool | None = None
         self._retry_s = RETRY_S_MIN
         self._closed = False
+        self.guard: Callable[[Connection], None] | None = None
+        """Asked in every transaction before rows other than alerts are written; what it raises refuses them."""
         self.rows_written = 0
         self.rows_dropped = 0
         self.last_error: str | None = None
+        self._is_trouble_told = False
+        self._failed_ns = 0
         self._thread = threading.Thread(target=self._run, name="database-writer", daemon=True)
         self._thread.start()
 
@@ -327,8 +334,11 @@ class DatabaseWriter:
 
     def _transact(self, group: Sequence[_Request], *, full: bool) -> None:
         connection = self._connected(full=full)
+        records = [record for request in group for record in request.records]
         with connection.begin():
-            self._statements.execute(connection, [record for request in group for record in request.records])
+            if self.guard is not None and any(type(record) is not AlertRecord for record in records):
+                self.guard(connection)
+            self._statements.execute(connection, records)
 
     def _run_task(self, request: _Request) -> bool:
         assert request.task is not None and request.done is not None
@@ -372,22 +382,27 @@ class DatabaseWriter:
                 request.done(None, None)
 
     def _recovered(self) -> None:
-        if self.last_error is not None:
+        """At the edge of a full disk writes succeed and fail by turns: only what lasts is told."""
+        self.last_error = None
+        if self._is_trouble_told and self._clock.monotonic_ns() - self._failed_ns >= LASTING_S * 1e9:
+            self._is_trouble_told = False
             _log.warning("the database can be written again")
-            self.last_error = None
 
     def _fail(self, group: Sequence[_Request], lane: _Lane, error: Exception) -> None:
-        """Nothing can be written now: tell those who wait, keep the rest for the next try."""
+        """Nothing can be written now: tell those who wait, in the group and behind it, keep the rest for the next try."""
         reason = describe(error)
-        if self.last_error is None:
+        self._failed_ns = self._clock.monotonic_ns()
+        if not self._is_trouble_told:
+            self._is_trouble_told = True
             _log.error(
                 "the database cannot be written: %s; check the space on its disk: records are kept and tried again",
                 reason,
             )
         self.last_error = reason
         self._disconnect()
-        lane.push_back([request for request in group if request.done is None])
-        for request in group:
+        stopped = [*group, *lane.take(rows_max=None)]
+        lane.push_back([request for request in stopped if request.done is None])
+        for request in stopped:
             if request.done is not None:
                 request.done(None, PersistenceError(f"the database cannot be written: {reason}"))
 

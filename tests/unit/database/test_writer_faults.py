@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import event
 
+from core.clock import VirtualClock
 from core.errors import PersistenceError
 from database import engine as engines
 from database import writer as writers
@@ -67,6 +68,17 @@ async def test_disk_full_submitted_rows_are_kept_and_written_once_there_is_room(
     await wait_until(lambda: database.writer.rows_written == 2001)
     assert len(database.repository.candles("BTCUSDT", limit=5000)) == 2000
     assert database.writer.rows_dropped == 0
+
+
+async def test_disk_full_who_waits_behind_held_rows_and_a_task_hears_of_it(database: Database):
+    FullDisk(database)
+    database.writer.submit([bulky(1)])
+    await wait_until(lambda: database.writer.last_error is not None)
+    renewal = database.writer.call(lambda connection: None)
+    with pytest.raises(PersistenceError, match="full"):
+        await asyncio.wait_for(database.writer.commit([bulky(2)]), 5)
+    with pytest.raises(PersistenceError, match="full"):
+        await asyncio.wait_for(asyncio.wrap_future(renewal), 5)
 
 
 async def test_disk_full_for_long_memory_stays_bounded(database: Database, monkeypatch):
@@ -180,3 +192,29 @@ def test_many_readers_at_work_the_log_stays_bounded(database: Database, url):
         stop.set()
         assert all(reader.result(10) > 0 for reader in readers)
     assert largest < 12_000_000  # of 30 MB written
+
+
+async def test_edge_of_a_full_disk_is_told_once_and_its_end_once_it_lasts(url, caplog):
+    clock = VirtualClock(T0)
+    database = open_database(url, "sim", clock=clock)
+    disk = FullDisk(database)
+    try:
+        for n in range(1, 4):  # a bulky row fails, a small one still finds room
+            disk.is_full = True
+            with pytest.raises(PersistenceError):
+                await database.writer.commit([bulky(n)])
+            disk.is_full = False
+            await database.writer.commit([examples.intent(10 + n)])
+            clock.advance_to(clock.now_ms() + 1_000)
+        assert [r.levelname for r in caplog.records if r.name == "database.writer"] == ["ERROR"]
+        assert database.writer.last_error is None
+        clock.advance_to(clock.now_ms() + int(writers.LASTING_S * 1_000))
+        await database.writer.commit([examples.intent(20)])
+        await database.writer.commit([examples.intent(21)])
+        told = [r.message for r in caplog.records if r.name == "database.writer"]
+        assert [text.partition(":")[0] for text in told] == [
+            "the database cannot be written",
+            "the database can be written again",
+        ]
+    finally:
+        database.close()
