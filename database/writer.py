@@ -389,7 +389,7 @@ class DatabaseWriter:
             _log.warning("the database can be written again")
 
     def _fail(self, group: Sequence[_Request], lane: _Lane, error: Exception) -> None:
-        """Nothing can be written now: tell those who wait, in the group and behind it, keep the rest for the next try."""
+        """Nothing can be written now: tell those who wait, in the group and behind it, keep the rest for a next try."""
         reason = describe(error)
         self._failed_ns = self._clock.monotonic_ns()
         if not self._is_trouble_told:
