@@ -197,6 +197,7 @@ async def trade(settings: Settings, options: RunOptions) -> int:
     limits_file = settings.config_dir / "symbols.yaml"
     configured = tuple(load_trading_config(limits_file, settings).symbols)
     from commands.venue import execution_policy, open_venue
+    from commands.remembered import remember_exchange
 
     async with AsyncExitStack() as stack:
         # The venue first: an embedded exchange starts in its own process while the heavy imports are read here.
@@ -245,6 +246,7 @@ async def trade(settings: Settings, options: RunOptions) -> int:
         epoch = database.acquire_lease(ACCOUNT, f"{settings.mode.value} trader", clock.now_ms())
         stack.callback(database.release_lease, ACCOUNT, epoch)
         console, board = Console(), HealthBoard(clock, mode=settings.mode.value, version=VERSION)
+        remember_exchange(database, settings, options)
         events = RecentEvents(logging.getLogger("main").info)
         later = functools.partial(asyncio.get_running_loop().call_later, NEWS_DELAY_S)
         writer, alerts = NewsWriter(database.writer, events, later), OutboxSink(database.writer)

@@ -33,7 +33,11 @@ def stopped(*, epoch: int, reason: str, summary: RunSummary, time_ms: int) -> Al
     severity = Severity.WARNING if summary.open_positions else Severity.INFO
     text = reason
     if summary.open_positions:
-        text += f"\n{summary.open_positions} positions stay open; only their stops at the venue protect them."
+        count = summary.open_positions
+        stay = (
+            "1 position stays open; only its stop" if count == 1 else f"{count} positions stay open; only their stops"
+        )
+        text += f"\n{stay} at the venue protect{'s' if count == 1 else ''} {'it' if count == 1 else 'them'}."
     return AlertRecord(f"stop:{epoch}", severity, f"Trader stopped ({summary.mode})", text, time_ms, fields)
 
 

@@ -58,5 +58,5 @@ def redacted(alert: AlertRecord) -> AlertRecord:
 
 
 def _field_names(alert: AlertRecord) -> dict[str, str]:
-    """Return the fields under names that the log's own arguments do not use."""
-    return {f"field_{name}": value for name, value in alert.fields.items()}
+    """Return the fields under names that the log's own arguments do not use and that read as one word."""
+    return {f"alert_{name.replace(' ', '_')}": value for name, value in alert.fields.items()}

@@ -34,7 +34,9 @@ KILL_FILE = "KILL"
 ModeOption = Annotated[Environment | None, typer.Option("--mode", help="The account's mode. (default: MODE, else sim)")]
 ExchangeOption = Annotated[
     str | None,
-    typer.Option("--exchange", help="Ask an embedded exchange that runs already, sim only. (default: start one)"),
+    typer.Option(
+        "--exchange", help="Ask an embedded exchange that runs already, sim only. (default: the one of the last run)"
+    ),
 ]
 
 
@@ -53,7 +55,8 @@ def kill(
     Works while the trader runs and when it does not. A file KILL in STATUS_DIR does the same to a running trader.
     """
     settings, options = _read(mode, db, symbols, data, seed, exchange, env_file)
-    raise typer.Exit(run_loop(lambda: _ask_or_do(settings, options, None)))
+    is_named = _names_exchange(symbols, data, seed, exchange)
+    raise typer.Exit(run_loop(lambda: _ask_or_do(settings, options, None, is_named=is_named)))
 
 
 @kind_errors
@@ -72,7 +75,8 @@ def flatten(
     Works while the trader runs and when it does not.
     """
     settings, options = _read(mode, db, symbols, data, seed, exchange, env_file)
-    raise typer.Exit(run_loop(lambda: _ask_or_do(settings, options, symbol.strip().upper())))
+    is_named = _names_exchange(symbols, data, seed, exchange)
+    raise typer.Exit(run_loop(lambda: _ask_or_do(settings, options, symbol.strip().upper(), is_named=is_named)))
 
 
 @kind_errors
@@ -112,8 +116,12 @@ def _read(
     return settings, options
 
 
-async def _ask_or_do(settings: Settings, options: RunOptions, symbol: str | None) -> int:
-    """Kill the account, or empty one symbol; returns the exit code: 0 only when the venue confirmed it."""
+async def _ask_or_do(settings: Settings, options: RunOptions, symbol: str | None, *, is_named: bool) -> int:
+    """Kill the account, or empty one symbol; returns the exit code: 0 only when the venue confirmed it.
+
+    `is_named`: the command line says which embedded exchange it is; else the one of the last run is meant.
+    """
+    from commands.remembered import recall_exchange
     from commands.unwind import Asked, ask, known_symbols, unwind
     from database.database import open_database
 
@@ -134,6 +142,8 @@ async def _ask_or_do(settings: Settings, options: RunOptions, symbol: str | None
         kind = "kill" if symbol is None else "flatten"
         answer = await ask(database, kind, symbol, typer.echo)
         if answer is Asked.GONE:
+            if not is_named:
+                settings, options = recall_exchange(database, settings, options)
             return await unwind(settings, options, database, symbol, typer.echo)
         return 0 if answer is Asked.DONE else 1
     finally:
@@ -153,6 +163,10 @@ async def _resume(settings: Settings) -> int:
         return 0 if answer is Asked.DONE else 1
     finally:
         database.close()
+
+
+def _names_exchange(*options: object) -> bool:
+    return any(option is not None for option in options)
 
 
 def _refuse_without_database(settings: Settings) -> None:

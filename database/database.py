@@ -13,7 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from core.clock import Clock, SystemClock
 from core.errors import RuntimeFailure
 from core.restore import RestoredState
-from database import lease
+from database import lease, schema
 from database.engine import parse_url, reading_engine, shown, sqlite_path, writing_engine
 from database.outbox import AlertOutbox
 from database.repository import Repository
@@ -104,6 +104,15 @@ class Database:
 
     def close(self) -> None:
         """Write what waits, fold the write-ahead log into the file, close."""
+    def note(self, key: str, value: str) -> None:
+        """Keep a fact about this database under `key`, in place of an older one."""
+        self._call(lambda connection: schema.note(connection, key, value))
+
+    def noted(self, key: str) -> str | None:
+        """Return the fact under `key`, or None."""
+        with self._reading.connect() as connection:
+            return schema.noted(connection, key)
+
         self.writer.close()
         with contextlib.suppress(SQLAlchemyError, sqlite3.Error):  # a reader holds the log: the next start folds it
             self._fold_log()

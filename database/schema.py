@@ -15,6 +15,7 @@ from sqlalchemy import URL, Connection, Engine, inspect, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError
 
+from core.enums import Environment
 from core.errors import ConfigurationError, RuntimeFailure, TraderError
 from database.engine import describe, shown, sqlite_path
 from database.tables import MetaRow, table_of
@@ -124,6 +125,22 @@ def _migrate(engine: Engine) -> None:
         command.upgrade(config, "head")
 
 
+def note(connection: Connection, key: str, value: str) -> None:
+    """Keep a fact about the database under `key`, in place of an older one."""
+    meta = table_of(MetaRow)
+    insert = sqlite.insert(meta) if connection.dialect.name == "sqlite" else postgresql.insert(meta)
+    connection.execute(
+        insert.values(key=key, value=value).on_conflict_do_update(index_elements=["key"], set_={"value": value})
+    )
+
+
+def noted(connection: Connection, key: str) -> str | None:
+    """Return the fact under `key`, or None."""
+    meta = table_of(MetaRow)
+    value: str | None = connection.execute(select(meta.c.value).where(meta.c.key == key)).scalar()
+    return value
+
+
 def _stamp(connection: Connection, url: URL, environment: str, created_time_ms: int) -> None:
     """Note for which environment this database is, once and for all, or refuse another one."""
     meta = table_of(MetaRow)
@@ -134,7 +151,9 @@ def _stamp(connection: Connection, url: URL, environment: str, created_time_ms: 
     )
     stamped = connection.execute(select(meta.c.value).where(meta.c.key == "environment")).scalar_one()
     if stamped != environment:
+        # Only the modes with an exchange of our own can start over: a real account cannot be set aside.
+        over = ", or start over with --fresh" if environment in (Environment.SIM, Environment.PAPER) else ""
         raise ConfigurationError(
             f"{shown(url)} belongs to {stamped}, not {environment}; "
-            f"name another database in DB_URL (or --db) for {environment}, or start over with --fresh"
+            f"name another database in DB_URL (or --db) for {environment}{over}"
         )

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.support import Place, entries_at, exchange_of, wait_for
+from tests.acceptance.support import Place, Venue, entries_at, exchange_of, wait_for
 
 pytestmark = pytest.mark.slow
 
@@ -121,3 +121,33 @@ def test_trader_whose_lease_was_taken_sends_nothing_more_and_ends(tmp_path: Path
     later = [line for line in place.log_lines()[lost:] if " at " in str(line.get("event", "")) and "stop " in str(line)]
     assert later == []
     assert place.rows("SELECT holder FROM lease")[0]["holder"] == "another trader"
+
+
+@pytest.mark.extended
+def test_kill_finds_the_market_of_the_last_run_by_itself(tmp_path: Path) -> None:
+    place = Place(tmp_path)
+    ran = place.run("--for", "12", "--seed", "11", "--symbols", "BTCUSDT,ETHUSDT,SOLUSDT,BNBUSDT,XRPUSDT,ADAUSDT")
+    assert ran.returncode == 0, ran.stdout[-2_000:] + ran.stderr[-2_000:]
+    killed = place.run("kill", timeout_s=90)
+    assert killed.returncode == 0, killed.stdout + killed.stderr
+    assert FLAT in killed.stdout
+    assert is_empty(place)
+
+
+@pytest.mark.extended
+def test_kill_finds_the_exchange_that_runs_by_itself(tmp_path: Path) -> None:
+    place = Place(tmp_path)
+    other = tmp_path / "other.journal"
+    with place.running("exchange", "--port", "0", "--speed", "600", "--seed", "9", "--journal", str(other)) as exchange:
+        address = exchange.wait_for(r"(http://127\.0\.0\.1:\d+)").group(1)
+        trader = place.start("--for", "300", "--exchange", address)
+        try:
+            wait_for(lambda: other.exists() and Venue.read(other).open_positions(), 90, "a position is open")
+        finally:
+            trader.kill()
+            trader.wait(10)
+        killed = place.run("kill", timeout_s=90)
+        assert killed.returncode == 0, killed.stdout + killed.stderr
+        assert FLAT in killed.stdout
+        assert not Venue.read(other).open_positions()
+        assert not place.journal.exists()

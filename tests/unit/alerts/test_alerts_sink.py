@@ -102,7 +102,19 @@ def summary(open_positions: int) -> RunSummary:
 def test_stopped_with_open_positions_is_a_warning(open_positions: int, severity: Severity) -> None:
     made = catalog.stopped(epoch=4, reason="Ctrl-C", summary=summary(open_positions), time_ms=NOW)
     assert made.severity is severity
-    assert ("stay open" in made.text) == bool(open_positions)
+    assert ("open; only" in made.text) == bool(open_positions)
+
+
+@pytest.mark.parametrize(
+    ("open_positions", "said"),
+    [
+        (1, "1 position stays open; only its stop at the venue protects it."),
+        (2, "2 positions stay open; only their stops at the venue protect them."),
+    ],
+)
+def test_stopped_says_how_many_positions_stay_open_in_plain_words(open_positions: int, said: str) -> None:
+    made = catalog.stopped(epoch=4, reason="Ctrl-C", summary=summary(open_positions), time_ms=NOW)
+    assert made.text.splitlines()[-1] == said
 
 
 def test_catalog_keys_name_the_incident_and_differ_between_incidents() -> None:

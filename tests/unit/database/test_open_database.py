@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlmodel import SQLModel
 
 from core.clock import VirtualClock
@@ -18,6 +19,8 @@ from database import engine as engines
 from database import schema
 from database.database import open_database, open_repository
 from tests.unit.database import examples
+
+HEAD = ScriptDirectory(str(schema.MIGRATIONS)).get_current_head()
 
 
 def file_of(url: str) -> Path:
@@ -70,8 +73,8 @@ def two_revisions(tmp_path, monkeypatch):
     """The shipped migrations with one more on top, as the next version of the program will have."""
     folder = tmp_path / "migrations"
     shutil.copytree(schema.MIGRATIONS, folder)
-    (folder / "versions" / "0002_more.py").write_text(
-        'from alembic import op\nrevision = "0002"\ndown_revision = "0001"\n'
+    (folder / "versions" / "9998_more.py").write_text(
+        f'from alembic import op\nrevision = "9998"\ndown_revision = "{HEAD}"\n'
         'def upgrade():\n    op.execute("CREATE TABLE more (id INTEGER)")\n'
         'def downgrade():\n    op.drop_table("more")\n'
     )
@@ -86,12 +89,12 @@ async def test_older_schema_is_backed_up_then_migrated(url, two_revisions):
     second = open_database(url, "sim")
     assert second.repository.fills() == [examples.fill()]
     second.close()
-    backup = file_of(url).parent / "backups" / "trader-schema-0001-1.db"
+    backup = file_of(url).parent / "backups" / f"trader-schema-{HEAD}-1.db"
     with closing(sqlite3.connect(backup)) as connection:
-        assert connection.execute("SELECT version_num FROM alembic_version").fetchone() == ("0001",)
+        assert connection.execute("SELECT version_num FROM alembic_version").fetchone() == (HEAD,)
         assert connection.execute("SELECT count(*) FROM fills").fetchone() == (1,)
     with closing(sqlite3.connect(file_of(url))) as connection:
-        assert connection.execute("SELECT version_num FROM alembic_version").fetchone() == ("0002",)
+        assert connection.execute("SELECT version_num FROM alembic_version").fetchone() == ("9998",)
         assert connection.execute("SELECT count(*) FROM more").fetchone() == (0,)
 
 
@@ -102,20 +105,22 @@ def test_failing_migration_leaves_the_old_schema_whole(url, two_revisions):
     with pytest.raises(RuntimeFailure, match="already exists"):
         open_database(url, "sim")
     with closing(sqlite3.connect(file_of(url))) as connection:
-        assert connection.execute("SELECT version_num FROM alembic_version").fetchone() == ("0001",)
+        assert connection.execute("SELECT version_num FROM alembic_version").fetchone() == (HEAD,)
 
 
 def test_newer_schema_is_refused(url):
     open_database(url, "sim").close()
     execute(url, "UPDATE alembic_version SET version_num = '9999'")
-    with pytest.raises(ConfigurationError, match=r"schema 9999, newer than this program's 0001; update the program"):
+    with pytest.raises(ConfigurationError, match=rf"schema 9999, newer than this program's {HEAD}; update the program"):
         open_database(url, "sim")
 
 
-def test_another_environment_is_refused(url):
+@pytest.mark.parametrize("environment", ["paper", "testnet", "mainnet"])
+def test_another_environment_is_refused_and_only_our_own_exchange_can_start_over(url, environment: str):
     open_database(url, "sim").close()
-    with pytest.raises(ConfigurationError, match=r"belongs to sim, not mainnet; .*DB_URL.*--fresh"):
-        open_database(url, "mainnet")
+    with pytest.raises(ConfigurationError, match=rf"belongs to sim, not {environment}; .*DB_URL") as caught:
+        open_database(url, environment)
+    assert ("--fresh" in str(caught.value)) == (environment == "paper")
     open_database(url, "sim").close()
 
 
@@ -211,3 +216,11 @@ def test_repository_reads_while_nobody_has_the_database_open(url):
     repository = open_repository(url)
     assert repository.environment() == "sim"
     repository.close()
+
+
+def test_database_notes_a_fact_in_place_of_an_older_one(database):
+    assert database.noted("embedded_exchange") is None
+    database.note("embedded_exchange", "first")
+    database.note("embedded_exchange", "second")
+    assert database.noted("embedded_exchange") == "second"
+    assert database.noted("environment") == "sim"
