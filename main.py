@@ -196,8 +196,8 @@ async def trade(settings: Settings, options: RunOptions) -> int:
     install_asyncio_hook(asyncio.get_running_loop())
     limits_file = settings.config_dir / "symbols.yaml"
     configured = tuple(load_trading_config(limits_file, settings).symbols)
-    from commands.venue import execution_policy, open_venue
     from commands.remembered import remember_exchange
+    from commands.venue import execution_policy, open_venue
 
     async with AsyncExitStack() as stack:
         # The venue first: an embedded exchange starts in its own process while the heavy imports are read here.
@@ -245,8 +245,8 @@ async def trade(settings: Settings, options: RunOptions) -> int:
         stack.callback(database.close)
         epoch = database.acquire_lease(ACCOUNT, f"{settings.mode.value} trader", clock.now_ms())
         stack.callback(database.release_lease, ACCOUNT, epoch)
-        console, board = Console(), HealthBoard(clock, mode=settings.mode.value, version=VERSION)
         remember_exchange(database, settings, options)
+        console, board = Console(), HealthBoard(clock, mode=settings.mode.value, version=VERSION)
         events = RecentEvents(logging.getLogger("main").info)
         later = functools.partial(asyncio.get_running_loop().call_later, NEWS_DELAY_S)
         writer, alerts = NewsWriter(database.writer, events, later), OutboxSink(database.writer)

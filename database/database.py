@@ -102,8 +102,6 @@ class Database:
         """Give the lease back at a clean stop; False when it was no longer ours."""
         return self._call(lambda connection: lease.release(connection, account, epoch))
 
-    def close(self) -> None:
-        """Write what waits, fold the write-ahead log into the file, close."""
     def note(self, key: str, value: str) -> None:
         """Keep a fact about this database under `key`, in place of an older one."""
         self._call(lambda connection: schema.note(connection, key, value))
@@ -113,6 +111,8 @@ class Database:
         with self._reading.connect() as connection:
             return schema.noted(connection, key)
 
+    def close(self) -> None:
+        """Write what waits, fold the write-ahead log into the file, close."""
         self.writer.close()
         with contextlib.suppress(SQLAlchemyError, sqlite3.Error):  # a reader holds the log: the next start folds it
             self._fold_log()
