@@ -26,6 +26,16 @@ ACCOUNT = "binance-usdm"
 DEFAULT_ENV_FILE = Path(".env")
 
 
+def in_turn(*hearers: Callable[[str], None]) -> Callable[[str], None]:
+    """Return one that tells all of them, in this order."""
+
+    def tell(text: str) -> None:
+        for hear in hearers:
+            hear(text)
+
+    return tell
+
+
 def _existing(path: Path) -> Path:
     """Refuse a file of settings that was named but is not there; only the default one may be absent."""
     if path != DEFAULT_ENV_FILE and not path.is_file():

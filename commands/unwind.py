@@ -13,7 +13,7 @@ from enum import Enum
 from alerts.dispatcher import AlertDispatcher
 from alerts.sink import OutboxSink
 from alerts.slack import SlackChannel
-from commands.common import ACCOUNT, stop_on_signals
+from commands.common import ACCOUNT, in_turn, stop_on_signals
 from commands.options import RunOptions
 from commands.venue import open_venue
 from config.settings import Settings
@@ -145,7 +145,9 @@ async def unwind(settings: Settings, options: RunOptions, database: Database, sy
             ).run(),
             "gateway": gateway.maintain(),
             "alerts": dispatcher.run(),
-            "lease": lease(on_checked=executor.lease_checked, on_lost=executor.lease_lost),
+            "lease": lease(
+                on_checked=executor.lease_checked, on_lost=in_turn(gateway.refuse_writes, executor.lease_lost)
+            ),
         }.items():
             loops.start(name, work)
         failure = await loops.until(stop, work=_flat(executor, symbol or ALL, echo))

@@ -95,6 +95,10 @@ class BinanceGateway:
             raise RuntimeFailure("the venue lists no perpetual contract that can be traded: check its exchangeInfo")
         self.venue_time.observe(await self._read(premium_index(symbol), lambda body: integer(as_row(body), "time")))
 
+    def refuse_writes(self, why: str) -> None:
+        """Let nothing leave any more that changes something at the venue, nor what waits for its turn already."""
+        self._requester.fenced = why
+
     async def close(self) -> None:
         """Refuse new commands, wait for the writes under way, give threads and connections back."""
         self._requester.closing = True

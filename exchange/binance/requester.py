@@ -57,6 +57,8 @@ class Requester:
         self.budget = Budget(clock)
         self.filters_stale = False
         self.closing = False
+        self.fenced: str | None = None
+        """Why nothing may be changed at the venue any more, not even by what waits already."""
         self._write_ns: deque[int] = deque(maxlen=1000)
 
     async def request(
@@ -87,11 +89,13 @@ class Requester:
         if refused is not None:
             return refused
         try:
-            answer = await self._client(call).send(call, on_sent)
+            answer = await self._client(call).send(call, on_sent, self._refusal)
         except RuntimeError:  # the threads were given back while this request waited for one
             if not self.closing:
                 raise
             return _CLOSING
+        if isinstance(answer, Refused):
+            return answer
         self.budget.observe(weight_1m=answer.weight_1m, orders_10s=answer.orders_10s, orders_1m=answer.orders_1m)
         if call.orders:
             self._write_ns.append(answer.received_ns - answer.sent_ns)
@@ -144,11 +148,20 @@ class Requester:
             return self._exits
         return self._reads if call.method == "GET" else self._writes
 
+    def _refusal(self, call: Call) -> Refused | None:
+        """Return why a request must not leave now, whatever the budget says."""
+        if self.closing:
+            return _CLOSING
+        if self.fenced is not None and call.method != "GET":
+            return Refused(RefusalKind.LOCAL, 0, self.fenced)
+        return None
+
     async def _admit(self, call: Call) -> Refused | None:
         deadline_ms = self._clock.now_ms() + int((BULK_PATIENCE_S if call.bulk else QUERY_PATIENCE_S) * 1000)
         while True:
-            if self.closing:
-                return _CLOSING
+            refused = self._refusal(call)
+            if refused is not None:
+                return refused
             refused = self.budget.acquire(call.weight, call.orders, call.priority, bulk=call.bulk)
             if refused is None or call.priority is not Priority.QUERY or refused.kind is not RefusalKind.THROTTLED:
                 return refused

@@ -24,6 +24,7 @@ from requests.adapters import HTTPAdapter
 from requests.utils import get_environ_proxies
 
 from core.clock import Clock
+from core.commands import Refused
 from core.enums import Priority
 from exchange.binance.calls import Call
 from exchange.binance.settings import VenueSettings
@@ -72,13 +73,23 @@ class RestClient:
         self._pool = ThreadPoolExecutor(max_workers=threads, thread_name_prefix=f"rest-{name}")
         self._gate = PriorityGate(threads)
 
-    async def send(self, call: Call, on_sent: Callable[[int], None] | None = None) -> RestAnswer:
+    async def send(
+        self,
+        call: Call,
+        on_sent: Callable[[int], None] | None = None,
+        refusal: Callable[[Call], Refused | None] = lambda _: None,
+    ) -> RestAnswer | Refused:
         """Send one request when a thread is free, more urgent ones first. Never raises for what the venue does.
 
         Cancelling the caller does not stop a request that has left. `on_sent` is called in the worker thread with
-        monotonic nanoseconds just before the request is signed and written.
+        monotonic nanoseconds just before the request is signed and written; `refusal` is asked once the request's
+        turn has come, whether it may leave at all.
         """
         await self._gate.enter(call.priority)
+        refused = refusal(call)
+        if refused is not None:
+            self._gate.leave()
+            return refused
         try:
             work = asyncio.get_running_loop().run_in_executor(self._pool, self._send, call, on_sent)
         except BaseException:

@@ -506,3 +506,44 @@ async def test_a_candle_that_ends_while_the_answer_is_under_way_is_not_taken_as_
     venue.answers["GET", "/fapi/v1/klines"] = klines
     candles = await gateway.candles("AAAUSDT", "1m", first, None, 10)
     assert [candle.open_time_ms for candle in candles] == [first]
+
+
+# --- the lease ----------------------------------------------------------------------------------------------------
+
+
+async def test_writes_that_wait_for_the_budget_do_not_leave_once_the_lease_is_lost(
+    gateway: BinanceGateway, venue: VenueDouble
+) -> None:
+    gateway._requester.budget.pause(0.05)
+    waiting = asyncio.create_task(gateway.execute(SetMarginType("AAAUSDT", MarginType.ISOLATED)))
+    await asyncio.sleep(0)
+    gateway.refuse_writes("another process took over")
+    outcome = (await waiting).outcome
+    assert outcome == Refused(RefusalKind.LOCAL, 0, "another process took over")
+    assert venue.hits == []
+
+
+async def test_writes_that_wait_for_a_connection_do_not_leave_once_the_lease_is_lost(
+    gateway: BinanceGateway, venue: VenueDouble
+) -> None:
+    free = asyncio.Event()
+
+    async def held(_: web.Request) -> web.Response:
+        await free.wait()
+        return web.json_response(ORDER)
+
+    venue.answers["POST", ORDER_PATH] = held
+    closes = [submit(plain_order(client_order_id=f"ft-1-{n}-C0"), Priority.EXIT) for n in range(20)]
+    replies = [asyncio.create_task(gateway.execute(close)) for close in closes]
+    await until(lambda: len(venue.hits) == 16 and gateway._requester.waiting == 4)
+    gateway.refuse_writes("another process took over")
+    free.set()
+    outcomes = [(await reply).outcome for reply in replies]
+    assert [isinstance(outcome, Refused) for outcome in outcomes] == [False] * 16 + [True] * 4
+    assert len(venue.hits) == 16
+
+
+async def test_reads_go_on_after_the_lease_is_lost(gateway: BinanceGateway, venue: VenueDouble) -> None:
+    venue.answers["GET", "/fapi/v1/openOrders"] = []
+    gateway.refuse_writes("another process took over")
+    assert isinstance((await gateway.execute(FetchOpenOrders("AAAUSDT"))).outcome, Accepted)
