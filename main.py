@@ -20,6 +20,7 @@ import typer
 from typer.core import TyperGroup
 
 from commands.backtest import backtest
+from commands.backtests import app as backtests
 from commands.check import check
 from commands.common import (
     ACCOUNT,
@@ -38,6 +39,7 @@ from commands.download import download
 from commands.exchange import exchange
 from commands.kill import KILL_FILE, flatten, kill, resume
 from commands.look import dashboard, why
+from commands.version import VERSION
 from core.enums import Environment
 from core.errors import ConfigurationError, PersistenceError, RuntimeFailure
 
@@ -54,7 +56,6 @@ if TYPE_CHECKING:
     from strategies.feed import CandleFeed
     from strategies.loader import ReloadOutcome
 
-VERSION = "0.1.0"
 SIGNALS_MAX = 1_024
 RECORDED_WARM_UPS_MAX = 50
 """With more symbols the history read at the start is not stored: it is hundreds of thousands of rows."""
@@ -408,6 +409,7 @@ async def forget(database: Database, settings: Settings, gateway: BinanceGateway
 
 for command in (exchange, check, download, backtest, kill, flatten, resume, dashboard, why):
     app.command()(command)
+app.add_typer(backtests, name="backtests")
 
 if __name__ == "__main__":
     app()

@@ -8,6 +8,7 @@ from decimal import Decimal
 import numpy as np
 from numpy.typing import NDArray
 
+from backtest.finer import FinerCandles
 from core.instrument import Rounding
 from simulator.market.catalog import SymbolSpec
 from strategies.base import CandleColumns
@@ -21,7 +22,8 @@ MINUTE_MS = 60_000
 class ReplayCandles:
     """One-minute candles, ascending. Prices are whole multiples of 10^-`decimals`; `open_time` is UTC milliseconds.
 
-    `columns` holds the same candles as floats. `spec` is the contract that they belong to.
+    `columns` holds the same candles as floats. `spec` is the contract that they belong to. `finer` are candles of
+    seconds where there are any.
     """
 
     symbol: str
@@ -33,6 +35,7 @@ class ReplayCandles:
     low: IntArray
     close: IntArray
     columns: CandleColumns
+    finer: FinerCandles | None = None
 
     def __len__(self) -> int:
         return len(self.open_time)

@@ -2,12 +2,12 @@
 
 The files are those of the embedded exchange (`simulator.market.recorded`): `<SYMBOL>-1m*` with the ending .csv,
 .csv.gz, .zip or .parquet, six or twelve columns, and the contract is made of them in the same way, so that a replay
-and a run on the same folder trade the same instrument.
+and a run on the same folder trade the same instrument. Candles of a database are checked in the same way.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,15 +20,19 @@ from simulator.market.recorded import contract_of, find_files, in_listing_order
 from utils.timefmt import short
 
 FAULTS_SHOWN = 5
+EVEN_STEPS = 8
+"""So many equal steps of more than a minute in a row are another interval."""
+LONG_NUMBER = 1e6
+"""Above it the doubles may lack digits, so the texts are kept."""
 
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """Candles by symbol; `notes` tells people what was left out or is missing."""
+    """Candles by symbol; `notes` tells people what was left out or is missing, `source` where they are from."""
 
     candles: tuple[ReplayCandles, ...]
     notes: tuple[str, ...]
-    files: tuple[Path, ...]
+    source: str
 
 
 def load(
@@ -51,23 +55,44 @@ def load(
     chosen = list(symbols) if symbols is not None else in_listing_order(found)
     candles = []
     for symbol in chosen:
-        tables = sorted((_read(path, allow_gaps, notes) for path in found[symbol]), key=_first_time)
+        tables = sorted((possible_rows(read_unchecked(path), allow_gaps, notes) for path in found[symbol]), key=_first)
         candles.append(_candles(symbol, tables, (start_ms, end_ms), allow_gaps, notes))
-    files = tuple(path for symbol in chosen for path in found[symbol])
-    return Loaded(tuple(candles), tuple(notes), files)
+    return Loaded(tuple(candles), tuple(notes), str(directory))
 
 
-def _read(path: Path, allow_gaps: bool, notes: list[str]) -> Table:
-    table = read_unchecked(path)
+def load_tables(tables: Mapping[str, Table], source: str, *, allow_gaps: bool = False) -> Loaded:
+    """Return the candles of one table a symbol, by the rules of `load`; `source` is where they are from."""
+    notes: list[str] = []
+    candles = [
+        _candles(symbol, [possible_rows(table, allow_gaps, notes)], (None, None), allow_gaps, notes)
+        for symbol, table in tables.items()
+    ]
+    return Loaded(tuple(candles), tuple(notes), source)
+
+
+def table_of(name: str, columns: Sequence[Sequence[str]]) -> Table:
+    """Return the table of texts: open_time (UTC milliseconds), open, high, low, close, volume, one sequence each.
+
+    `name` stands for the file in what is told of a row.
+    """
+    values = [np.array(column, dtype=np.float64) for column in columns]
+    is_long = max((float(column.max(initial=0.0)) for column in values[1:]), default=0.0) > LONG_NUMBER
+    return Table(Path(name), values, [list(row) for row in zip(*columns, strict=True)] if is_long else None, 0)
+
+
+def possible_rows(table: Table, allow_gaps: bool, notes: list[str], interval_ms: int = MINUTE_MS) -> Table:
+    """Return the rows that a market can have had; the first other one is refused, or with `allow_gaps` noted."""
     bad = np.zeros(len(table.values[0]), dtype=bool)
-    for rows, what in faults(table):
+    for rows, what in faults(table, interval_ms):
         fault = table.fault(int(np.argmax(rows)), what)
         if not allow_gaps:
             raise fault
         notes.append(f"{fault}; {int(rows.sum())} such rows left out")
         bad |= rows
     if bad.all():
-        raise ConfigurationError(f"{path.name}: no row is a possible candle; fetch it again")
+        raise ConfigurationError(f"{table.path.name}: no row is a possible candle; fetch it again")
+    if interval_ms == MINUTE_MS:
+        _check_interval(table)
     if not bad.any():
         return table
     kept = np.flatnonzero(~bad)
@@ -75,7 +100,18 @@ def _read(path: Path, allow_gaps: bool, notes: list[str]) -> Table:
     return table.rows(kept[np.concatenate(([True], times[1:] > np.maximum.accumulate(times)[:-1]))])
 
 
-def _first_time(table: Table) -> float:
+def _check_interval(table: Table) -> None:
+    """Refuse candles of a longer interval, in the whole table or in a part: gaps never follow so evenly."""
+    steps = np.diff(table.values[0])
+    longer = np.concatenate(([False], (steps[1:] == steps[:-1]) & (steps[1:] > MINUTE_MS)))
+    ends = np.flatnonzero(np.diff(longer, append=False))  # a stretch of even steps from the odd to the next
+    for before, last in zip(ends[::2].tolist(), ends[1::2].tolist(), strict=False):
+        if last - before >= EVEN_STEPS:
+            minutes = int(steps[last]) // MINUTE_MS
+            raise table.fault(before, f"from here on candles are {minutes} minutes apart: only 1m candles are replayed")
+
+
+def _first(table: Table) -> float:
     return float(table.values[0][0])
 
 

@@ -57,6 +57,7 @@ class Metrics:
     turnover: str
     time_in_market_pct: float
     ambiguous_exits: int
+    finer_exits: int
     signals: int
     signals_skipped: int
     signals_denied: int
@@ -114,6 +115,7 @@ def measure(result: ReplayResult, curve: EquityCurve, candles: int) -> Metrics:
         turnover=str(sum((trade.turnover for trade in result.trades), Decimal(0))),
         time_in_market_pct=100 * float(np.count_nonzero(curve.exposure)) / len(curve.exposure),
         ambiguous_exits=result.ambiguous_exits,
+        finer_exits=result.finer_exits,
         signals=result.signals + result.skipped,
         signals_skipped=result.skipped,
         signals_denied=sum(result.denials.values()),

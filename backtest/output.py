@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
+
+from backtest.candles import ReplayCandles
 from backtest.equity import EquityCurve
 from backtest.metrics import Metrics
 from backtest.trades import BacktestTrade
 from core.errors import ConfigurationError
+from simulator.market.model import FundingPoint
 from utils.atomic import write_atomic
 from utils.timefmt import iso
 
@@ -72,4 +77,20 @@ def write_equity(path: Path, curve: EquityCurve) -> None:
 
 def write_metrics(path: Path, metrics: Metrics, run: Mapping[str, object]) -> None:
     """Write the numbers, and what the run was made with under `run`."""
-    write_atomic(path, json.dumps({**metrics.as_dict(), "run": dict(run)}, indent=2) + "\n")
+    write_atomic(path, json.dumps({**metrics.as_dict(), "run": dict(run)}, indent=2, default=str) + "\n")
+
+
+def data_digest(candles: Sequence[ReplayCandles], funding: Mapping[str, Sequence[FundingPoint]]) -> str:
+    """Return the SHA-256 of what was replayed: the same candles and payments give the same one, whatever files or
+    database they are from."""
+    digest = hashlib.sha256()
+    for one in candles:
+        digest.update(f"{one.symbol} {one.decimals} {len(one)}\n".encode())
+        for column in (one.open_time, one.open, one.high, one.low, one.close, one.columns.volume):
+            digest.update(np.ascontiguousarray(column).data)
+        if one.finer is not None:
+            digest.update(f"{one.finer.interval_ms} {one.finer.decimals}\n".encode())
+            for column in (one.finer.open_time, one.finer.low, one.finer.high):
+                digest.update(np.ascontiguousarray(column).data)
+        digest.update(repr([(p.time_ms, str(p.rate), str(p.mark_price)) for p in funding.get(one.symbol, ())]).encode())
+    return digest.hexdigest()

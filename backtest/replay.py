@@ -16,6 +16,7 @@ from decimal import Decimal
 from enum import IntEnum
 
 from backtest.candles import MINUTE_MS, ReplayCandles
+from backtest.finer import target_comes_first
 from backtest.lane import Lane
 from backtest.settings import BothHitRule, ReplaySettings, adapt_config
 from backtest.signals import Decisions
@@ -41,8 +42,8 @@ from core.records import (
     SignalStatus,
 )
 from executor.income import FUNDING
-from simulator.market.model import FundingPoint
 from simulator.market.candle_market import CandleMarket
+from simulator.market.model import FundingPoint
 
 ZERO = Decimal(0)
 _UNUSED = frozenset({FillRecord, OrderRecord, IntentRecord, PerformanceRecord, AccountStatRecord})
@@ -65,8 +66,8 @@ class ReplayResult:
     """What came of a replay. `wallet` is the account at the end; `equity_start` what it began with.
 
     `signals` were seen by the executor, `skipped` stood while their symbol already held a position. `denials` counts
-    refusals, the executor's by code. `ambiguous_exits` counts trades whose exit candle touched stop and target.
-    `end_ms` is the end of the last candle that was played.
+    refusals, the executor's by code. `ambiguous_exits` counts trades whose exit candle touched stop and target,
+    `finer_exits` those of which finer candles told the order. `end_ms` is the end of the last candle that was played.
     """
 
     trades: tuple[BacktestTrade, ...]
@@ -77,6 +78,7 @@ class ReplayResult:
     denials: Mapping[str, int]
     alerts: tuple[AlertRecord, ...]
     end_ms: int
+    finer_exits: int = 0
 
     @property
     def ambiguous_exits(self) -> int:
@@ -87,6 +89,7 @@ class ReplayResult:
 class _Tally:
     signals: int = 0
     skipped: int = 0
+    finer: int = 0
     denials: Counter[str] = field(default_factory=Counter)
     alerts: list[AlertRecord] = field(default_factory=list)
     trades: list[BacktestTrade] = field(default_factory=list)
@@ -95,11 +98,11 @@ class _Tally:
 class Replay:
     """One run. `should_stop` is asked once a day of market time: True ends the run there, with what is finished.
     `on_day` is told the time and the trades so far at the same moments, and may end the run too.
+
+    `on_record` hears everything that the core writes, as a database would.
     """
 
     def __init__(
-
-    `on_record` hears everything that the core writes, as a database would.
         self,
         decisions: Sequence[Decisions],
         config: TradingConfig,
@@ -108,24 +111,27 @@ class Replay:
         funding: Mapping[str, tuple[FundingPoint, ...]] | None = None,
         should_stop: Callable[[], bool] = lambda: False,
         on_day: OnDay | None = None,
+        on_record: Callable[[Record], None] | None = None,
     ) -> None:
         if config.position_mode is not PositionMode.ONEWAY:
             raise ConfigurationError("POSITION_MODE: HEDGE cannot be replayed on candles; set POSITION_MODE=ONEWAY")
-        on_record: Callable[[Record], None] | None = None,
         candles: dict[str, ReplayCandles] = {one.candles.symbol: one.candles for one in decisions}
         if not candles or not any(len(one) for one in candles.values()):
             raise ConfigurationError("nothing to replay: no candles in this span; widen --from and --to")
         self._settings = settings
+        self._rules = {
+            (one.candles.symbol, one.active.name): BothHitRule(one.active.params.both_hit_rule) for one in decisions
+        }
         self._tally = _Tally()
         self._should_stop = should_stop
         self._on_day = on_day
+        self._record_to = on_record
         self._start_ms = min(int(one.open_time[0]) for one in candles.values() if len(one))
         self._end_ms = max(int(one.open_time[-1]) for one in candles.values() if len(one)) + MINUTE_MS
         specs = {symbol: one.spec for symbol, one in candles.items()}
         self._market = CandleMarket(specs, self._start_ms, settings.slippage_bps, funding)
         for symbol, one in candles.items():
             self._market.value(symbol, one.price(int(one.open[0])) if len(one) else Decimal(1))
-        self._record_to = on_record
         self._venue = ReplayVenue(
             self._market,
             adapt_config(config, settings),
@@ -223,9 +229,14 @@ class Replay:
         assert trade is not None
         low, high = int(candles.low[index]), int(candles.high[index])
         levels = [level for level in (lane.stop, lane.target) if level is not None and low <= level.units <= high]
-        if self._settings.both_hit_rule is BothHitRule.TP_FIRST:
-            levels.reverse()
-        trade.ambiguous = len(levels) > 1
+        is_seen = False
+        if len(levels) > 1:
+            rule = self._settings.both_hit_rule or self._rules[lane.symbol, trade.signal.strategy]
+            prices = levels[0].price, levels[1].price
+            is_target, is_seen = target_comes_first(rule, candles.finer, int(candles.open_time[index]), *prices)
+            if is_target:
+                levels.reverse()
+            trade.ambiguous = not is_seen
         for price in (level.price for level in levels):
             lane.touch_price = price
             self._venue.trade_at(lane.symbol, price, time_ms)
@@ -234,6 +245,8 @@ class Replay:
         if lane.trade is not None:
             trade.ambiguous = False
             self._stress(lane, time_ms)
+        elif is_seen:
+            self._tally.finer += 1
         self._follow_pool(lane, time_ms)
         if lane.trade is None:
             self._schedule_signal(lane)
@@ -347,6 +360,8 @@ class Replay:
         self._by_symbol[fill.symbol].on_fill(fill)
 
     def _on_record(self, record: Record) -> None:
+        if self._record_to is not None:
+            self._record_to(record)
         if type(record) in _UNUSED:
             return
         if isinstance(record, PositionRecord):
@@ -360,8 +375,6 @@ class Replay:
             if trade is not None:
                 trade.funding += record.amount
 
-        if self._record_to is not None:
-            self._record_to(record)
     # --- the end ------------------------------------------------------------------------------------------------
 
     def _result(self) -> ReplayResult:
@@ -383,6 +396,7 @@ class Replay:
             denials=dict(tally.denials),
             alerts=tuple(tally.alerts),
             end_ms=self._end_ms,
+            finer_exits=tally.finer,
         )
 
 

@@ -21,12 +21,16 @@ class BothHitRule(StrEnum):
 
     SL_FIRST = "SL_FIRST"
     TP_FIRST = "TP_FIRST"
+    FINER = "FINER"
+    """The first of the shorter candles inside it that touches one; the stop where they cannot tell."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReplaySettings:
     """`fee_rate` (a fraction of the notional) replaces maker and taker rate of every contract, `tick_size` and
     `step_size` its grids; None keeps what the contract says. `slippage_bps` is in hundredths of a percent.
+
+    `both_hit_rule` replaces that of the strategies' YAML files.
 
     `quantity` replaces sizing. Without `has_risk` no limit, margin rule or liquidation stands in the way of a signal.
     """
@@ -38,7 +42,7 @@ class ReplaySettings:
     step_size: Decimal | None = None
     quantity: Decimal | None = None
     has_risk: bool = True
-    both_hit_rule: BothHitRule = BothHitRule.SL_FIRST
+    both_hit_rule: BothHitRule | None = None
 
 
 def adapt_spec(spec: SymbolSpec, settings: ReplaySettings) -> SymbolSpec:

@@ -31,7 +31,11 @@ def rows_of(metrics: Metrics) -> list[tuple[str, str]]:
         ("Fees", f"{float(metrics.fees):,.2f} USDT"),
         ("Slippage", f"{float(metrics.slippage):,.2f} USDT"),
         ("Funding", f"{float(metrics.funding):+,.2f} USDT"),
-        ("Ambiguous exits", f"{metrics.ambiguous_exits:,}"),
+        (
+            "Ambiguous exits",
+            f"{metrics.ambiguous_exits:,}"
+            + (f" ({metrics.finer_exits:,} more told by finer candles)" if metrics.finer_exits else ""),
+        ),
         (
             "Signals",
             f"{metrics.signals:,} ({metrics.signals_skipped:,} while in a trade, {metrics.signals_denied:,} denied)",

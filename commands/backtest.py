@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 import signal
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from commands.common import EnvFileOption, kind_errors
+from commands.candle_source import HELP as DATA_HELP
+from commands.common import DbOption, EnvFileOption, kind_errors
 from commands.replay_options import Costs, settings_of, symbols_of, time_of
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from backtest.run import Backtest
     from backtest.settings import ReplaySettings
     from core.limits import TradingConfig
+    from simulator.market.model import FundingPoint
     from strategies.loader import ActiveStrategy
 
 DAY_MS = 86_400_000
@@ -26,7 +28,7 @@ DAY_MS = 86_400_000
 @kind_errors
 def backtest(
     strategy: Annotated[str, typer.Argument(help="Strategy, such as vwap_reversion; several with commas.")],
-    data: Annotated[Path, typer.Option("--data", help="Folder of recorded 1m candles (archive files).")],
+    data: Annotated[str, typer.Option("--data", help=DATA_HELP + ".")],
     symbols: Annotated[str | None, typer.Option(help="Symbols, such as BTCUSDT,ETHUSDT; default: all there.")] = None,
     start: Annotated[str | None, typer.Option("--from", help="First signal (UTC), such as 2026-01-31.")] = None,
     end: Annotated[str | None, typer.Option("--to", help="End of the candles (UTC, exclusive).")] = None,
@@ -46,8 +48,12 @@ def backtest(
         list[str] | None, typer.Option("--set", help="Strategy parameter, key=value; may be repeated.")
     ] = None,
     both_hit_rule: Annotated[
-        Literal["SL_FIRST", "TP_FIRST"], typer.Option(help="When one candle touches stop and target.")
-    ] = "SL_FIRST",
+        Literal["SL_FIRST", "TP_FIRST", "FINER"] | None,
+        typer.Option(
+            help="When one candle touches stop and target: stop, target, or what candles of seconds (files "
+            "SYMBOL-1s* in the folder) show. (default: the strategy's YAML, else SL_FIRST)"
+        ),
+    ] = None,
     allow_gaps: Annotated[
         bool, typer.Option("--allow-gaps", help="Replay over gaps; leave out impossible candles.")
     ] = False,
@@ -57,40 +63,61 @@ def backtest(
     ] = None,
     out: Annotated[Path, typer.Option("--out", help="Folder of the results.")] = Path("backtests"),
     report: Annotated[bool, typer.Option(help="Write report.html and equity.parquet too.")] = True,
+    store: Annotated[bool, typer.Option(help="Keep the run in the database, for `main.py backtests`.")] = True,
+    db: DbOption = None,
     env_file: EnvFileOption = Path(".env"),
 ) -> None:
     """Replay recorded candles through the very code that trades live, and tell what came of it."""
-    from backtest.load import load
+    from backtest.load_finer import with_finer
     from backtest.output import prepare_folder
     from backtest.parameters import active_strategies
+    from backtest.settings import BothHitRule
+    from commands.candle_source import folder_of, load_candles
+    from commands.stored_run import Started, store_run
     from config.load import load_settings
     from config.symbols import load_trading_config
 
-    settings = load_settings(env_file, {})
+    begun = Started.now()
+    settings = load_settings(env_file, {"db_url": db})
     costs = Costs(fee, slippage_bps, tick_size, step_size, quantity, deposit)
     replay_settings = settings_of(costs, no_risk, both_hit_rule, settings.sim_deposit)
     start_ms, end_ms = time_of("--from", start), time_of("--to", end)
-    wanted = symbols_of(symbols)
+    names = [name.strip() for name in strategy.split(",") if name.strip()]
     if check is None:
         prepare_folder(out)
     # What comes before the first signal is read too, as far as a strategy can need it: indicators start warm.
-    loaded = load(
-        data, wanted, start_ms=None if start_ms is None else start_ms - 2 * DAY_MS, end_ms=end_ms, allow_gaps=allow_gaps
+    first_ms = None if start_ms is None else start_ms - 2 * DAY_MS
+    loaded = load_candles(
+        data, settings.db_url, symbols_of(symbols), start_ms=first_ms, end_ms=end_ms, allow_gaps=allow_gaps
     )
     chosen = [one.symbol for one in loaded.candles]
     config = load_trading_config(settings.config_dir / "symbols.yaml", settings, chosen)
-    names = [name.strip() for name in strategy.split(",") if name.strip()]
     active = active_strategies(settings.strategies_dir, names, chosen, settings_ or ())
+    rule_of = {one: replay_settings.both_hit_rule or BothHitRule(one.params.both_hit_rule) for one in active}
+    finer = [one.symbol for one in active if rule_of[one] is BothHitRule.FINER]
+    if finer:
+        loaded = with_finer(loaded, folder_of(data), finer, allow_gaps=allow_gaps)
     for note in loaded.notes:
         typer.secho(note, err=True)
     if check is not None:
         raise typer.Exit(_check(check, active, loaded))
-    done = _run(loaded, active, config, replay_settings, warmup, start_ms, data)
-    parameters = {one.symbol: {one.name: one.params.model_dump(mode="json")} for one in active}
-    _write(
-        out, done, report, loaded, {"strategies": names, "parameters": parameters, "settings": _shown(replay_settings)}
-    )
+    funding = _funding(folder_of(data), chosen)
+    done, was_stopped = _run(loaded, active, config, replay_settings, warmup, start_ms, funding)
+    made_with = _made_with(names, active, replay_settings, config)
+    made_with["options"] = {"from": start, "to": end, "warmup": warmup, "allow_gaps": allow_gaps}
+    _write(out, done, report, loaded, funding, made_with)
     _print(done, out, names)
+    if store:
+        store_run(settings, begun, done, out, made_with, is_complete=not was_stopped, has_report=report)
+
+
+def _funding(folder: Path | None, symbols: Sequence[str]) -> dict[str, tuple[FundingPoint, ...]]:
+    from backtest.funding import load_funding
+
+    if folder is not None:
+        return load_funding(folder, symbols)
+    typer.secho("the database keeps no funding rates: none is paid in this run", err=True)
+    return {}
 
 
 def _run(
@@ -100,28 +127,29 @@ def _run(
     settings: ReplaySettings,
     warmup: int | None,
     start_ms: int | None,
-    data: Path,
-) -> Backtest:
-    from backtest.funding import load_funding
+    funding: Mapping[str, tuple[FundingPoint, ...]],
+) -> tuple[Backtest, bool]:
+    """Return the backtest and whether a person ended it early."""
     from backtest.run import run
 
     asked: list[int] = []
     before = signal.signal(signal.SIGINT, lambda *_: asked.append(1))
     try:
-        return run(
+        done = run(
             loaded.candles,
             active,
             config,
             settings,
             warmup=warmup,
             start_ms=start_ms,
-            funding=load_funding(data, [one.symbol for one in loaded.candles]),
+            funding=funding,
             should_stop=lambda: bool(asked),
         )
     finally:
         signal.signal(signal.SIGINT, before)
-        if asked:
-            typer.secho("stopped as asked; what follows is the part that was finished", err=True)
+    if asked:
+        typer.secho("stopped as asked; what follows is the part that was finished", err=True)
+    return done, bool(asked)
 
 
 def _check(name: str, active: Sequence[ActiveStrategy], loaded: Loaded) -> int:
@@ -138,22 +166,38 @@ def _check(name: str, active: Sequence[ActiveStrategy], loaded: Loaded) -> int:
     return 0 if all(result.passed for result in results) else 1
 
 
-def _write(out: Path, done: Backtest, report: bool, loaded: Loaded, run: dict[str, object]) -> None:
-    from backtest.output import write_equity, write_metrics, write_trades
+def _made_with(
+    names: Sequence[str], active: Sequence[ActiveStrategy], settings: ReplaySettings, config: TradingConfig
+) -> dict[str, object]:
+    """Return what decides the result beside candles and code, as plain values."""
+    parameters: dict[str, dict[str, object]] = {}
+    for one in active:
+        parameters.setdefault(one.symbol, {})[one.name] = one.params.model_dump(mode="json")
+    shown = {name: None if (value := getattr(settings, name)) is None else str(value) for name in settings.__slots__}
+    return {"strategies": list(names), "parameters": parameters, "settings": shown, "limits": asdict(config)}
+
+
+def _write(
+    out: Path,
+    done: Backtest,
+    report: bool,
+    loaded: Loaded,
+    funding: Mapping[str, tuple[FundingPoint, ...]],
+    made_with: dict[str, object],
+) -> None:
+    from backtest.output import data_digest, write_equity, write_metrics, write_trades
     from backtest.report import write_report
+    from commands.version import code_version
 
     write_trades(out / "trades.csv", done.result.trades)
-    digest = hashlib.sha256()
-    for path in loaded.files:
-        digest.update(path.name.encode())
-        digest.update(path.read_bytes())
-    denials = dict(done.result.denials)
-    gates = {f"{one.candles.symbol}:{one.active.name}": dict(one.gates) for one in done.decisions}
-    write_metrics(
-        out / "metrics.json",
-        done.metrics,
-        {**run, "data_sha256": digest.hexdigest(), "denials": denials, "gates": gates},
-    )
+    made_with |= {
+        "data": loaded.source,
+        "data_sha256": data_digest(done.candles, funding),
+        "code": code_version(),
+        "denials": dict(done.result.denials),
+        "gates": {f"{one.candles.symbol}:{one.active.name}": dict(one.gates) for one in done.decisions},
+    }
+    write_metrics(out / "metrics.json", done.metrics, made_with)
     if report:
         write_equity(out / "equity.parquet", done.curve)
         names = ", ".join(dict.fromkeys(one.active.name for one in done.decisions))
@@ -162,10 +206,6 @@ def _write(out: Path, done: Backtest, report: bool, loaded: Loaded, run: dict[st
             out / "report.html", f"{names} on {symbols}", done.metrics, done.result.trades, done.curve, done.candles,
             loaded.notes,
         )  # fmt: skip
-
-
-def _shown(settings: ReplaySettings) -> dict[str, object]:
-    return {name: None if (value := getattr(settings, name)) is None else str(value) for name in settings.__slots__}
 
 
 def _print(done: Backtest, out: Path, names: Sequence[str]) -> None:
@@ -177,7 +217,10 @@ def _print(done: Backtest, out: Path, names: Sequence[str]) -> None:
 
     metrics = done.metrics
     symbols = ", ".join(one.symbol for one in done.candles)
-    table = Table(title=f"{', '.join(names)} on {symbols}, {day(metrics.start_time_ms)} to {day(metrics.end_time_ms)}")
+    table = Table(
+        title=f"{', '.join(names)} on {symbols}, {day(metrics.start_time_ms)} to {day(metrics.end_time_ms)}",
+        show_header=False,
+    )
     table.add_column("")
     table.add_column("", justify="right")
     for name, value in rows_of(metrics):

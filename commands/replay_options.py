@@ -24,7 +24,7 @@ class Costs:
     deposit: str | None
 
 
-def settings_of(costs: Costs, no_risk: bool, both_hit_rule: str, deposit: Decimal) -> ReplaySettings:
+def settings_of(costs: Costs, no_risk: bool, both_hit_rule: str | None, deposit: Decimal) -> ReplaySettings:
     """Return what a replay is run with; raises ConfigurationError for a number that cannot be."""
     from backtest.settings import DEPOSIT_WITHOUT_RISK, BothHitRule, ReplaySettings
 
@@ -37,7 +37,7 @@ def settings_of(costs: Costs, no_risk: bool, both_hit_rule: str, deposit: Decima
         step_size=number_of("--step-size", costs.step_size, above_zero=True),
         quantity=number_of("--quantity", costs.quantity, above_zero=True),
         has_risk=not no_risk,
-        both_hit_rule=BothHitRule(both_hit_rule),
+        both_hit_rule=None if both_hit_rule is None else BothHitRule(both_hit_rule),
     )
 
 

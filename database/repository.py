@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine, Select, and_, func, select
+from sqlalchemy import Connection, Engine, Select, Text, and_, cast, func, select
 from sqlalchemy.exc import DBAPIError
 
 from core.candle import DAY_MS, ClosedCandle
@@ -53,6 +53,9 @@ _STATS, _CANDLES, _DECISIONS = table_of(AccountStatRow), table_of(CandleRow), ta
 _DENIALS, _FILLS, _HALTS = table_of(DenialRow), table_of(FillRow), table_of(HaltRow)
 _INCOME, _META, _ORDERS = table_of(IncomeRow), table_of(MetaRow), table_of(OrderRow)
 _PERFORMANCE, _POSITIONS, _SIGNALS = table_of(PerformanceRow), table_of(PositionRow), table_of(SignalRow)
+
+_CANDLE_VALUES = ("open", "high", "low", "close", "volume")
+_ROWS_AT_ONCE = 50_000
 
 TRANSFER = "TRANSFER"
 """The venue's ledger word for money moved in or out: no result of trading."""
@@ -190,6 +193,23 @@ class Repository:
             statement = statement.where(_CANDLES.c.open_time < to_datetime(end_ms))
         rows = self._rows(statement.order_by(_CANDLES.c.open_time.desc()).limit(limit))
         return [candle_from_row(row) for row in reversed(rows)]
+
+    def candle_columns(self, symbol: str, start_ms: int | None = None, end_ms: int | None = None) -> list[list[str]]:
+        """All 1m candles that opened within [start_ms, end_ms), ascending, as six columns of exact texts: open_time
+        (UTC milliseconds), open, high, low, close, volume; a year of them does not pay for objects."""
+        opened = _CANDLES.c.open_time
+        statement = select(cast(epoch_ms(opened), Text), *(cast(_CANDLES.c[name], Text) for name in _CANDLE_VALUES))
+        statement = statement.where(_CANDLES.c.symbol == symbol).order_by(opened)
+        if start_ms is not None:
+            statement = statement.where(opened >= to_datetime(start_ms))
+        if end_ms is not None:
+            statement = statement.where(opened < to_datetime(end_ms))
+        columns: list[list[str]] = [[] for _ in range(1 + len(_CANDLE_VALUES))]
+        with self._session() as connection:
+            for rows in connection.execute(statement).partitions(_ROWS_AT_ONCE):
+                for column, values in zip(columns, zip(*rows, strict=True), strict=True):
+                    column.extend(values)
+        return columns
 
     def results_by_strategy(self) -> list[Result]:
         return self._results("strategy")

@@ -361,3 +361,31 @@ class CommandRow(SQLModel, table=True):
     state: str = _text()
     result: str = _text()
     handled_time: datetime | None = _moment(default=None, nullable=True)
+
+
+class BacktestRunRow(SQLModel, table=True):
+    """One backtest: what it was made with, on what and by which code, and what came of it; written once.
+
+    `strategies` and `symbols` are joined with commas. `parameters` (by symbol, by strategy), `settings` (the command
+    line and the limits) and `metrics` are JSON. `data_sha256` is of the candles and payments that were replayed.
+    """
+
+    __tablename__: ClassVar[str] = "backtest_runs"
+    __table_args__ = (Index("ix_backtest_runs_created_time", "created_time"),)
+
+    id: int | None = Field(default=None, sa_type=AUTO_ID, primary_key=True)
+    created_time: datetime = _moment()
+    duration_ms: int = _big()
+    is_complete: bool
+    strategies: str = _text()
+    symbols: str = _text()
+    start_time: datetime = _moment()
+    end_time: datetime = _moment()
+    net_pnl: Decimal = _money()
+    parameters: str = _text()
+    settings: str = _text()
+    metrics: str = _text()
+    data_source: str = _text()
+    data_sha256: str = _text()
+    code_version: str = _text()
+    report: str = _text()

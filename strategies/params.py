@@ -34,6 +34,11 @@ class StrategyParams(BaseModel):
     )
     volatility_window_seconds: int = Field(5, gt=0, le=300, description="Window of the volatility halt.")
     volatility_rest_minutes: int = Field(10, gt=0, le=1440, description="How long the symbol rests after the halt.")
+    both_hit_rule: Literal["SL_FIRST", "TP_FIRST", "FINER"] = Field(
+        "SL_FIRST",
+        description="Backtests only. A candle touches stop and target: SL_FIRST takes the stop, TP_FIRST the target, "
+        "FINER what candles of seconds show where there are any.",
+    )
 
     @property
     def max_holding_ms(self) -> int | None:

@@ -196,15 +196,20 @@ def _finite(path: Path, column: NDArray[np.generic]) -> FloatArray:
     return values
 
 
-def faults(table: Table) -> Iterator[tuple[BoolArray, str]]:
+def faults(table: Table, interval_ms: int = MINUTE_MS) -> Iterator[tuple[BoolArray, str]]:
     """Yield each kind of row that no market can have had: which rows, and what is wrong with them."""
     time, open_, high, low, close, volume = table.values[:6]
     steps = np.diff(time)
+    name = "1m" if interval_ms == MINUTE_MS else f"{interval_ms // 1_000}s"
+    unit = "full minute" if interval_ms == MINUTE_MS else f"multiple of {name}"
     tests = [
         (time < 1e11, "open_time is no UTC time in milliseconds"),
         (time >= 1e14, "open_time is no UTC time in milliseconds (microseconds?)"),
-        (time % MINUTE_MS != 0, "open_time is not a full minute: these are no 1m candles"),
-        (np.concatenate(([False], steps == 0)), "the same minute as the line before: a duplicate"),
+        (time % interval_ms != 0, f"open_time is not a {unit}: these are no {name} candles"),
+        (
+            np.concatenate(([False], steps == 0)),
+            f"the same {'minute' if interval_ms == MINUTE_MS else 'time'} as the line before: a duplicate",
+        ),
         (np.concatenate(([False], steps < 0)), "earlier than the line before: out of order"),
         (low <= 0, "a price is not above zero"),
         (high < np.maximum(open_, close), "impossible candle: high is below open or close"),
@@ -215,7 +220,10 @@ def faults(table: Table) -> Iterator[tuple[BoolArray, str]]:
         close_time, quote, count, taker, taker_quote = table.values[6:11]
         slack = 1e-9 * quote + 1e-6
         tests += [
-            (close_time != time + MINUTE_MS - 1, "close_time is not open_time + 59999: these are no 1m candles"),
+            (
+                close_time != time + interval_ms - 1,
+                f"close_time is not open_time + {interval_ms - 1}: these are no {name} candles",
+            ),
             ((quote < low * volume - slack) | (quote > high * volume + slack), "quote_volume does not fit the prices"),
             ((taker < 0) | (taker > volume), "taker_buy_volume is not within volume"),
             ((taker_quote < 0) | (taker_quote > quote + slack), "taker_buy_quote_volume is not within quote_volume"),

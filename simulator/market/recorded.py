@@ -27,7 +27,7 @@ from simulator.market.noise import key_of, uniforms_of
 
 WARMUP_CANDLES = 1440
 _NAME = re.compile(r"^(?P<symbol>[^-]+)-1m(?:[-_.].*)?$")
-_ENDINGS = (".csv.gz", ".csv", ".zip", ".parquet")
+ENDINGS = (".csv.gz", ".csv", ".zip", ".parquet")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,7 @@ def find_files(directory: Path) -> tuple[dict[str, list[Path]], list[str]]:
     files: dict[str, list[Path]] = {}
     notes: list[str] = []
     for path in sorted(directory.iterdir()):
-        ending = next((ending for ending in _ENDINGS if path.name.endswith(ending)), None)
+        ending = next((ending for ending in ENDINGS if path.name.endswith(ending)), None)
         match = _NAME.match(path.name.removesuffix(ending)) if ending and path.is_file() else None
         if match:
             files.setdefault(match["symbol"].upper(), []).append(path)

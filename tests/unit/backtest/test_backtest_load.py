@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from backtest.funding import load_funding
-from backtest.load import load
+from backtest.load import load, load_tables, table_of
 from core.errors import ConfigurationError
 from tests.unit.backtest.support import START_MS
 
@@ -106,3 +106,41 @@ def test_funding_row_without_a_number_is_refused(tmp_path: Path) -> None:
     (tmp_path / "ETHUSDT-funding.csv").write_text(f"calc_time,last_funding_rate\n{START_MS},abc\n")
     with pytest.raises(ConfigurationError, match=r"ETHUSDT-funding.csv, line 2"):
         load_funding(tmp_path, ["ETHUSDT"])
+
+
+def at_five_minutes(count: int) -> list[str]:
+    return rows(*range(0, 5 * count, 5))
+
+
+@pytest.mark.parametrize("allow_gaps", [False, True])
+@pytest.mark.parametrize(
+    ("lines", "what"),
+    [
+        (at_five_minutes(12), "line 2: from here on candles are 5 minutes apart"),
+        ([*rows(*range(10)), *rows(*range(10, 70, 5))], "line 12: from here on candles are 5 minutes apart"),
+    ],
+)
+def test_longer_or_mixed_intervals_are_refused_even_with_gaps_allowed(
+    tmp_path: Path, lines: list[str], what: str, allow_gaps: bool
+) -> None:
+    write(tmp_path, lines)
+    with pytest.raises(ConfigurationError, match=what):
+        load(tmp_path, allow_gaps=allow_gaps)
+
+
+def test_irregular_gaps_are_no_other_interval(tmp_path: Path) -> None:
+    write(tmp_path, rows(0, 1, 6, 11, 16, 17, 18, 25))
+    assert len(load(tmp_path, allow_gaps=True).candles[0]) == 8
+
+
+def test_table_of_texts_is_checked_like_a_file() -> None:
+    times = [str(START_MS + 60_000 * minute) for minute in (0, 1, 4)]
+    prices = [["100.10", "100.2", "100"], ["1000001.25"] * 3, ["99"] * 3, ["100"] * 3, ["1"] * 3]
+    table = table_of("ETHUSDT in candles_1m", [times, *prices])
+    with pytest.raises(ConfigurationError, match="ETHUSDT in candles_1m, row 3: 2 minutes missing"):
+        load_tables({"ETHUSDT": table}, "a database")
+    loaded = load_tables({"ETHUSDT": table}, "a database", allow_gaps=True)
+    (candles,) = loaded.candles
+    assert [candles.price(int(unit)) for unit in candles.open] == [Decimal("100.10"), Decimal("100.2"), Decimal(100)]
+    assert candles.price(int(candles.high[0])) == Decimal("1000001.25")
+    assert loaded.source == "a database"
