@@ -39,7 +39,9 @@ from commands.download import download
 from commands.exchange import exchange
 from commands.kill import KILL_FILE, flatten, kill, resume
 from commands.look import dashboard, why
+from commands.optimize import optimize
 from commands.version import VERSION
+from commands.walkforward import walkforward
 from core.enums import Environment
 from core.errors import ConfigurationError, PersistenceError, RuntimeFailure
 
@@ -407,7 +409,7 @@ async def forget(database: Database, settings: Settings, gateway: BinanceGateway
     await asyncio.to_thread(database.retention.run, gateway.venue_time_ms(), days, decision_days)
 
 
-for command in (exchange, check, download, backtest, kill, flatten, resume, dashboard, why):
+for command in (exchange, check, download, backtest, optimize, walkforward, kill, flatten, resume, dashboard, why):
     app.command()(command)
 app.add_typer(backtests, name="backtests")
 

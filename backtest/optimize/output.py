@@ -21,15 +21,15 @@ from utils.atomic import write_atomic
 
 
 def write_parameters(
-    folder: Path, strategies: Path, strategy: str, symbols: Sequence[str], values: Mapping[str, Scalar], note: str
+    folder: Path, present_in: Path, symbols: Sequence[str], values: Mapping[str, Scalar], note: str
 ) -> list[tuple[Path, Path]]:
-    """Write `{folder}/{strategy}/{SYMBOL}.yaml` for each symbol: its present YAML with the new values.
+    """Write `{folder}/{SYMBOL}.yaml` for each symbol: its YAML in the strategy's folder with the new values.
 
     Returns what was written and the file that it would replace.
     """
     pairs = []
     for symbol in symbols:
-        present = strategies / strategy / f"{symbol}.yaml"
+        present = present_in / f"{symbol}.yaml"
         parser = YAML(typ="rt")
         tree = parser.load(present.read_text(encoding="utf-8")) if present.is_file() else None
         tree = CommentedMap() if tree is None else tree
@@ -38,7 +38,7 @@ def write_parameters(
         text = io.StringIO()
         parser.dump(tree, text)
         head = "" if present.is_file() else "# yaml-language-server: $schema=schema.json\n"
-        path = folder / strategy / f"{symbol}.yaml"
+        path = folder / f"{symbol}.yaml"
         write_atomic(path, f"# {note}\n{head}{text.getvalue()}")
         pairs.append((path, present))
     return pairs
@@ -51,10 +51,8 @@ def write_trials(
     on_front = {row.number for row in front}
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
-    head = ["trial", "state", "pareto"]
-    writer.writerow(
-        [*head, *(f"score_{one.name}" for one in objectives), *(f"param_{n}" for n in names), *SHOWN, "error"]
-    )
+    scored, varied = (f"score_{one.name}" for one in objectives), (f"param_{name}" for name in names)
+    writer.writerow(["trial", "state", "pareto", *scored, *varied, *SHOWN, "error"])
     for row in rows:
         scores = row.scores or ("",) * len(objectives)
         values = (row.values.get(name, "") for name in names)

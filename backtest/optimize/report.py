@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +19,10 @@ from backtest.summary import rows_of
 from utils.timefmt import to_datetime
 
 _BINS = 12
-_GREEN_RED = [[0.0, "#d1495b"], [0.5, "#f2f2f2"], [1.0, "#2a9d6e"]]
+_COLOURS = ["#d1495b", "#f2f2f2", "#2a9d6e"]
 
 
-def write_report(
+def write_report(  # noqa: PLR0917 - everything that is shown
     path: Path,
     title: str,
     rows: Sequence[Row],
@@ -47,9 +47,7 @@ def write_report(
     by_name = {one.name: one for one in space.dimensions}
     pair = [*weights, *(name for name in by_name if name not in weights)][:2]
     if len(pair) == 2:
-        text = (
-            f"Mean {first.name} by the two parameters that matter most: a broad good region is worth more than a peak."
-        )
+        text = f"Mean {first.name} by the two parameters that matter most: better a broad good region than a peak."
         figure = _heat(go, rows, by_name[pair[0]], by_name[pair[1]], first)
         sections.append(Section("Heat map", text, figure))
     if found.outside is not None and found.outside.metrics is not None:
@@ -84,9 +82,7 @@ def _history(go: Any, rows: Sequence[Row], objective: Objective) -> Any:
 
 
 def _pareto(go: Any, rows: Sequence[Row], objectives: Sequence[Objective], found: Conclusion) -> Any:
-    whole = [
-        row for row in rows if row.scores and all(s != o.nothing for s, o in zip(row.scores, objectives, strict=True))
-    ]
+    whole = _scored(rows, objectives[0])
     figure = go.Figure()
     for part, colour, size in ((whole, GREY, 5), (found.front, RED, 8)):
         figure.add_scatter(
@@ -122,7 +118,7 @@ def _heat(go: Any, rows: Sequence[Row], across: Dimension, up: Dimension, object
         counts[at] += 1
     mean = np.divide(sums, counts, out=np.full_like(sums, np.nan), where=counts > 0)
     cells = [[None if np.isnan(value) else float(value) for value in line] for line in mean]
-    colours = _GREEN_RED if objective.is_maximised else [[1 - at, colour] for at, colour in reversed(_GREEN_RED)]
+    colours = _COLOURS if objective.is_maximised else _COLOURS[::-1]
     tried = go.Heatmap(
         x=x_names, y=y_names, z=cells, customdata=counts.tolist(), colorscale=colours,
         hovertemplate="%{x}, %{y}: %{z:.4g} (%{customdata} trials)<extra></extra>",
@@ -139,7 +135,7 @@ def _bins(one: Dimension) -> tuple[list[str], Any]:
         return [str(value) for value in grid], lambda value: places.get(value, len(places) - 1)
     spread = np.geomspace if one.is_log else np.linspace
     edges = spread(one.low, one.high, _BINS + 1)
-    names = [f"{low:.3g} to {high:.3g}" for low, high in zip(edges[:-1], edges[1:], strict=True)]
+    names = [f"{low:.3g} to {high:.3g}" for low, high in pairwise(edges)]
     return names, lambda value: int(np.clip(np.searchsorted(edges, value, side="right") - 1, 0, _BINS - 1))
 
 
