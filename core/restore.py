@@ -31,6 +31,8 @@ class RestoredState:
     fills: tuple[FillRecord, ...] = ()
     last_trade_ids: Mapping[str, int] = field(default_factory=dict)
     last_income_time_ms: int | None = None
+    booked_incomes: frozenset[tuple[int, str]] = frozenset()
+    """Transaction id and type of the newest ledger rows that were booked, so that none is booked again."""
     performance_today: tuple[PerformanceRecord, ...] = ()
     consecutive_losses: int = 0
     """Losing trades in a row at the end of today's closed ones."""

@@ -87,7 +87,9 @@ class Database:
 
     def acquire_lease(self, account: str, holder: str, now_ms: int, ttl_ms: int = lease.LEASE_TTL_MS) -> int:
         """Become the one trader of `account` and return the epoch; raises RuntimeFailure naming who already is."""
-        return self._call(lambda connection: lease.acquire(connection, account, holder, now_ms, ttl_ms))
+        epoch = self._call(lambda connection: lease.acquire(connection, account, holder, now_ms, ttl_ms))
+        self.writer.guard = lambda connection: lease.require(connection, account, epoch)
+        return epoch
 
     def lease_holder(self, account: str, now_ms: int) -> str | None:
         """Return who trades `account` now, or None."""

@@ -16,7 +16,7 @@ from typing import Any
 from sqlalchemy import Connection, and_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from core.errors import RuntimeFailure
+from core.errors import PersistenceError, RuntimeFailure
 from database.tables import LeaseRow, table_of
 from utils.timefmt import to_ms
 
@@ -67,6 +67,13 @@ def _first_epoch(now_ms: int) -> int:
 def renew(connection: Connection, account: str, epoch: int, now_ms: int, ttl_ms: int) -> bool:
     """Extend the lease; returns False when it is no longer ours: whoever hears that must stop sending."""
     return _change(connection, account, epoch, {"expires_time": now_ms + ttl_ms})
+
+
+def require(connection: Connection, account: str, epoch: int) -> None:
+    """Raise PersistenceError when the lease is another process's: rows of ours would overwrite those of its trades."""
+    held = connection.execute(select(_LEASE.c.epoch).where(_LEASE.c.account == account)).scalar()
+    if held != epoch:
+        raise PersistenceError(f"another process took over {account}; nothing of this one is written any more")
 
 
 def release(connection: Connection, account: str, epoch: int) -> bool:

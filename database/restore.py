@@ -34,6 +34,7 @@ from utils.timefmt import to_datetime, to_ms
 
 R = TypeVar("R")
 
+BOOKED_INCOMES_MAX = 5_000
 FINISHED = (TradeState.CLOSED.value, TradeState.REFUSED.value)
 _STATS, _FILLS, _INCOME = table_of(AccountStatRow), table_of(FillRow), table_of(IncomeRow)
 _INTENTS, _POSITIONS, _ORDERS = table_of(IntentRow), table_of(PositionRow), table_of(OrderRow)
@@ -61,6 +62,7 @@ def read_state(connection: Connection, now_ms: int | None = None) -> RestoredSta
         fills=_records(connection, FillRecord, _of_open_trades(_FILLS).order_by(_FILLS.c.event_time)),
         last_trade_ids=_last_trade_ids(connection),
         last_income_time_ms=_last_income_time_ms(connection),
+        booked_incomes=_booked_incomes(connection),
         performance_today=() if now_ms is None else _performance_of_day(connection, now_ms),
         consecutive_losses=0 if now_ms is None else _consecutive_losses(connection, now_ms),
         halts=_records(connection, HaltRecord, select(_HALTS).where(_HALTS.c.active.is_(True))),
@@ -106,6 +108,12 @@ def _last_trade_ids(connection: Connection) -> dict[str, int]:
 def _last_income_time_ms(connection: Connection) -> int | None:
     newest = connection.execute(select(func.max(_INCOME.c.event_time))).scalar()
     return None if newest is None else to_ms(newest)
+
+
+def _booked_incomes(connection: Connection) -> frozenset[tuple[int, str]]:
+    """Return the newest rows' ids: far more than the hour that a restart reads again."""
+    statement = select(_INCOME.c.transaction_id, _INCOME.c.income_type).order_by(_INCOME.c.event_time.desc())
+    return frozenset((row[0], row[1]) for row in connection.execute(statement.limit(BOOKED_INCOMES_MAX)))
 
 
 def _performance_of_day(connection: Connection, now_ms: int) -> tuple[PerformanceRecord, ...]:

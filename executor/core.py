@@ -108,7 +108,7 @@ class TradingCore:
             market=Market({symbol: limits.volatility_window_ms for symbol, limits in config.symbols.items()}),
             setup=dict(setup.symbols) if setup is not None else {},
         )
-        self._income = IncomeBook(restored.last_income_time_ms)
+        self._income = IncomeBook(restored.last_income_time_ms, restored.booked_incomes)
         self._reconciler = Reconciler(self._income)
         self._stat_ms: int | None = None
         self._stat_venue_ms = 0

@@ -20,9 +20,9 @@ _SEEN_MAX = 10_000
 class IncomeBook:
     """Rows seen so far. Rows that fills tell already (realised result, commission) are not stored again."""
 
-    def __init__(self, newest_time_ms: int | None) -> None:
+    def __init__(self, newest_time_ms: int | None, booked: Iterable[tuple[int, str]] = ()) -> None:
         self.newest_time_ms = newest_time_ms
-        self._seen: OrderedDict[tuple[int, str], None] = OrderedDict()
+        self._seen: OrderedDict[tuple[int, str], None] = OrderedDict.fromkeys(sorted(booked))
 
     def start(self, time_ms: int) -> None:
         """Read rows from `time_ms` (venue time) on, or from an older one that is known already."""

@@ -59,7 +59,7 @@ def _restore_trade(intent: IntentRecord, position: PositionRecord | None, quote_
         if position.state is TradeState.CLOSED:
             # Only its sweep was not finished.
             trade.state, trade.closed_time_ms = TradeState.CLOSED, position.closed_time_ms
-            trade.exit_reason = position.exit_reason
+        trade.exit_reason = position.exit_reason
         trade.funding = position.funding
         trade.flagged = position.flagged
         trade.entry_counted = True

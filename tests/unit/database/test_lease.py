@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 from sqlalchemy import update
 
-from core.errors import RuntimeFailure
+from core.errors import PersistenceError, RuntimeFailure
 from database import lease
 from database.database import open_database
 from database.lease import YEAR_2026_MS
 from database.tables import LeaseRow, table_of
+from tests.unit.database import examples
 
 NOW = 1_000_000
 
@@ -104,3 +105,25 @@ def test_acquire_in_a_second_database_never_repeats_the_first_ones_epoch(tmp_pat
         epochs.append(database.acquire_lease("account", "trader", now_ms))
         database.close()
     assert epochs == [60, 120]
+
+
+async def test_process_without_the_lease_writes_nothing_but_alerts(database, url):
+    """Its rows would overwrite those of the process that has the account now."""
+    database.acquire_lease("sim-1", "trader a", NOW, ttl_ms=5_000)
+    await database.writer.commit([examples.intent(1)])
+    second = open_database(url, "sim")
+    second.acquire_lease("sim-1", "trader b", NOW + 5_000)
+    with pytest.raises(PersistenceError, match="another process took over sim-1"):
+        await database.writer.commit([examples.intent(2)])
+    await database.writer.commit([examples.alert("lease lost")])
+    await second.writer.commit([examples.intent(3)])
+    assert [row.intent_id for row in second.restore_state(NOW).intents] == [1, 3]
+    assert len(second.outbox.due(NOW, 10)) == 1
+    second.close()
+
+
+async def test_process_that_gave_the_lease_back_may_still_write(database):
+    database.acquire_lease("sim-1", "trader a", NOW)
+    assert database.release_lease("sim-1", 1)
+    await database.writer.commit([examples.intent(1)])
+    assert len(database.restore_state(NOW).intents) == 1

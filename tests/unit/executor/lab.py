@@ -175,6 +175,7 @@ class Rows:
             orders=tuple(row for row in self.orders.values() if row.intent_id in ids),
             fills=tuple(row for row in self.fills.values() if row.intent_id in ids),
             last_trade_ids=last,
+            booked_incomes=frozenset(self.incomes),
             last_income_time_ms=max((row.event_time_ms for row in self.incomes.values()), default=None),
             performance_today=tuple(self.performance.values()),
             halts=tuple(row for row in self.halts.values() if row.active),

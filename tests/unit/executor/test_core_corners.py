@@ -41,6 +41,7 @@ def test_restart_after_foreign_fills_restores_their_part() -> None:
     again.run(2_000)
     after = again.trade()
     assert (after.quantity, after.entry_price, after.fees) == (before.quantity, before.entry_price, before.fees)
+    assert after.exit_reason is before.exit_reason
     assert again.core.view().corrections == 0
 
 

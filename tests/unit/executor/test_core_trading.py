@@ -194,6 +194,18 @@ def test_funding_when_paid_goes_to_the_open_trade() -> None:
     assert [r.intent_id for r in lab.rows.incomes.values()] == [1]
 
 
+def test_funding_when_the_process_restarts_is_not_booked_again() -> None:
+    """A restart reads the last hour of the ledger once more."""
+    lab = Lab()
+    lab.open_long()
+    lab.venue.pay_funding(BTC, D("-0.75"))
+    lab.flush()
+    lab.run(500)
+    second = lab.restart()
+    second.run(5_000)
+    assert second.trade().funding == D("-0.75")
+
+
 def test_account_stat_when_ten_seconds_pass_and_at_each_close_is_written() -> None:
     lab = Lab()
     lab.open_long()
