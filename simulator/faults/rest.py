@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
+from urllib.parse import parse_qsl
 
 import orjson
 
@@ -27,6 +28,8 @@ LISTS = frozenset(
         "/fapi/v1/userTrades",
     }
 )
+_OVERLOADED = -1008
+_AGAINST_A_LEG = frozenset({("LONG", "SELL"), ("SHORT", "BUY")})
 _HTTP_STATUS = {-1001: 503, -1003: 429, -1007: 408, -1008: 503, -1015: 429, -2014: 401, -2015: 401}
 _TEXTS = {
     -1001: "Internal error; unable to process your request. Please try again.",
@@ -69,7 +72,7 @@ class FaultyRest:
         """Answer one request through whatever is wrong now. Synchronous: all effects but late ones are in it."""
         now_ms = self._now()
         fault = self._injector.on_request(f"{request.method} {request.path}", now_ms)
-        if fault is None:
+        if fault is None or (_is_throttle(fault) and _only_reduces(request)):
             return Answer(self._sound(request))
         if fault.kind in _UNAPPLIED:
             return _UNAPPLIED[fault.kind](fault, request, self._left_s(fault, now_ms), now_ms)
@@ -113,6 +116,23 @@ class FaultyRest:
     def _is_younger(self, row: dict[str, Any], fault: Fault) -> bool:
         """Whether an order or trade was made less than `amount` market milliseconds ago."""
         return int(row.get("createTime", row.get("time", 0))) > self._market_now() - int(fault.value("30000"))
+
+
+def _is_throttle(fault: Fault) -> bool:
+    return fault.kind is K.REFUSE and int(fault.value("-1008")) == _OVERLOADED
+
+
+def _only_reduces(request: RawRequest) -> bool:
+    """Whether the request only takes risk away: the venue's protection against overload (-1008) lets these pass.
+
+    Cancellations, closePosition, reduceOnly, and orders against a LONG or SHORT leg (protocol section 2).
+    """
+    if request.method == "DELETE":
+        return True
+    sent = dict(parse_qsl(f"{request.query}&{request.body}"))
+    if "true" in (sent.get("closePosition", "").lower(), sent.get("reduceOnly", "").lower()):
+        return True
+    return (sent.get("positionSide"), sent.get("side")) in _AGAINST_A_LEG
 
 
 def _shaped(sound: RawResponse, body: bytes) -> Answer:

@@ -65,6 +65,32 @@ def test_refusal_of_any_code_comes_with_its_http_status(venue: FaultyVenue, code
     venue.call("POST", ORDERS, **ORDER)
 
 
+def test_overload_spares_what_only_takes_risk_away(venue: FaultyVenue) -> None:
+    venue.call("POST", ORDERS, **ORDER)
+    mark = D(venue.call("GET", "/fapi/v1/premiumIndex", symbol=BTC)["markPrice"])
+    trigger = format((mark * D("0.97")).quantize(D("0.1")), "f")
+    stop = {"algoType": "CONDITIONAL", "symbol": BTC, "side": "SELL", "type": "STOP_MARKET", "clientAlgoId": "s-1"}
+    venue.inject("refuse", amount=-1008, for_ms=60_000, count=100)
+    assert venue.error("POST", ORDERS, **ORDER) == (503, -1008)
+    venue.call("POST", "/fapi/v1/algoOrder", triggerPrice=trigger, closePosition="true", **stop)
+    venue.call("DELETE", "/fapi/v1/algoOrder", clientAlgoId="s-1")
+    venue.call("POST", ORDERS, **{**ORDER, "side": "SELL", "reduceOnly": "true"})
+    venue.injector.clear()
+    assert venue.position() == 0
+
+
+@pytest.mark.parametrize(
+    ("position_side", "side", "is_spared"),
+    [("LONG", "SELL", True), ("SHORT", "BUY", True), ("LONG", "BUY", False), ("SHORT", "SELL", False)],
+)
+def test_overload_spares_orders_against_a_leg(
+    venue: FaultyVenue, position_side: str, side: str, is_spared: bool
+) -> None:
+    venue.inject("refuse", target=POST, amount=-1008)
+    _, code = venue.error("POST", ORDERS, **{**ORDER, "positionSide": position_side, "side": side})
+    assert (code == -1008) is not is_spared  # a spared one meets the account's one-way mode instead
+
+
 def test_late_request_is_applied_after_its_way_even_though_the_client_saw_an_error(venue: FaultyVenue) -> None:
     venue.inject("late_apply", target=POST, amount=1_500)
     assert venue.send("POST", ORDERS, **ORDER).response is None
