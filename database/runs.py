@@ -9,8 +9,9 @@ from sqlalchemy import URL, Engine, Select, func, insert, inspect, select
 from sqlalchemy.exc import DBAPIError
 
 from core.clock import Clock
-from core.errors import ConfigurationError, RuntimeFailure, TraderError
+from core.errors import ConfigurationError, RuntimeFailure
 from database.engine import describe, parse_url, reading_engine, sqlite_path, writing_engine
+from database.schema import explain, prepare
 from database.tables import BacktestRunRow, MetaRow, table_of
 
 _RUNS, _META = table_of(BacktestRunRow), table_of(MetaRow)
@@ -26,15 +27,13 @@ def add_run(url: str, run: BacktestRunRow, *, environment: str, clock: Clock) ->
     engine = writing_engine(parsed)
     try:
         stamp, has_runs = _state(parsed)
-        if not has_runs:  # checking and migrating reads the whole file, and alembic is slow to import
-            from database.schema import prepare  # noqa: PLC0415
-
+        if not has_runs:  # checking and migrating reads the whole file
             prepare(engine, parsed, stamp or environment, created_time_ms=clock.wall_ms(), backup=True)
         with engine.begin() as connection:
             added = connection.execute(insert(_RUNS).returning(_RUNS.c.id), run.model_dump(exclude={"id"}))
             return int(added.scalar_one())
     except DBAPIError as error:
-        raise _explained(error, parsed) from error
+        raise explain(error, parsed) from error
     finally:
         engine.dispose()
 
@@ -56,12 +55,6 @@ def _state(url: URL) -> tuple[str | None, bool]:
         engine.dispose()
 
 
-def _explained(error: DBAPIError, url: URL) -> TraderError:
-    from database.schema import explain  # noqa: PLC0415 - alembic, as above
-
-    return explain(error, url)
-
-
 class RunBook:
     """The runs of one database, for reading. Raises RuntimeFailure where there is no database that holds any."""
 
@@ -71,7 +64,7 @@ class RunBook:
         try:
             is_there = _state(parsed)[1]
         except DBAPIError as error:
-            raise _explained(error, parsed) from error
+            raise explain(error, parsed) from error
         if not is_there:
             where = "the database" if path is None else str(path)
             raise RuntimeFailure(f"{where} holds no backtests yet; `main.py backtest` stores each one that it runs")

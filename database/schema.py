@@ -7,10 +7,6 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from sqlalchemy import URL, Connection, Engine, inspect, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError
@@ -30,6 +26,8 @@ def prepare(engine: Engine, url: URL, environment: str, *, created_time_ms: int,
     Raises ConfigurationError for a newer schema, a foreign database or another environment, RuntimeFailure for one
     that is locked, damaged or cannot be reached.
     """
+    from alembic.script import ScriptDirectory  # noqa: PLC0415 - slow, and needed only here
+
     _make_folder(url)
     try:
         with engine.connect() as connection:
@@ -94,6 +92,8 @@ def _check_integrity(connection: Connection, url: URL) -> None:
 
 
 def _current_revision(connection: Connection, url: URL) -> str | None:
+    from alembic.runtime.migration import MigrationContext  # noqa: PLC0415
+
     revision = MigrationContext.configure(connection).get_current_revision()
     if revision is None and inspect(connection).get_table_names():
         raise ConfigurationError(f"{shown(url)} holds tables of another program; name another database in DB_URL")
@@ -117,6 +117,9 @@ def _back_up(url: URL, revision: str) -> None:
 
 def _migrate(engine: Engine) -> None:
     """Upgrade to the newest schema in one transaction: it happens as a whole or not at all."""
+    from alembic import command  # noqa: PLC0415
+    from alembic.config import Config  # noqa: PLC0415
+
     logging.getLogger("alembic").setLevel(logging.WARNING)
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
