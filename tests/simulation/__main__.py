@@ -141,7 +141,7 @@ def _replay(job: Job, log: Path | None, console: Console) -> int:
         console.print(f"{len(lines)} lines written to {log}", soft_wrap=True)
     for text in world.violations:
         console.print(f"violation {text}", markup=False, highlight=False, soft_wrap=True)
-    faults = world.injected.total()
+    faults = world.faults_by_name().total()
     row = {"seed": job.seed, "faults": faults, "checks": watcher.checks.total(), "violations": len(world.violations)}
     print(json.dumps(row))
     return 1 if world.violations else 0

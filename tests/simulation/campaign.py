@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from core.records import TradeState
-from tests.simulation.watcher import Watcher, run_world
+from tests.simulation.liveness import run_world
+from tests.simulation.watcher import Watcher
 from tests.simulation.world import World
 
 HOUR = 60
@@ -60,10 +61,10 @@ def run_seed(job: Job) -> SeedResult:
     except Exception as error:  # whatever it is, it is a finding about this seed
         text = f"CRASH {type(error).__name__}: {error}"
         return SeedResult(job.seed, job.minutes, Counter(), Counter(), 0, 0, time.process_time() - began, (text,))
-    closed = sum(1 for row in world.store.rows.positions.values() if row.state is TradeState.CLOSED)
+    closed = sum(1 for row in world.disk.rows.positions.values() if row.state is TradeState.CLOSED)
     spent = time.process_time() - began
     found = tuple(world.violations)
-    return SeedResult(job.seed, job.minutes, world.injected, watcher.checks, closed, world.epoch, spent, found)
+    return SeedResult(job.seed, job.minutes, world.faults_by_name(), watcher.checks, closed, world.epoch, spent, found)
 
 
 @dataclass(slots=True)

@@ -1,55 +1,47 @@
-"""The disk of the simulation: durable rows, a buffer that a crash loses, and a watch over what is written."""
+"""The disk of the simulation: durable rows, a writer's buffer that a crash loses, and a watch over what is written."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from core.enums import AlgoStatus, OrderStatus
-from core.records import OrderRecord, Record
+from core.records import HaltRecord, IntentRecord, OrderRecord, Record, TradeState
 from core.restore import RestoredState
+from tests.simulation.acts import Act
 from tests.unit.executor.lab import Rows
 
 _OVER = {status.value for status in OrderStatus if status.is_terminal} | {
     status.value for status in AlgoStatus if status.is_terminal
 }
+_DONE = (TradeState.CLOSED, TradeState.REFUSED)
 
 
-class Store:
-    """One FIFO writer: a commit takes everything queued before it along; what cannot be written stays queued, in order;
-    a crash loses the queue."""
+class Disk:
+    """What every process sees. `trouble` is one of the disk's acts, None while all is well."""
 
     def __init__(self) -> None:
         self.rows = Rows()
-        self.failing = False
+        self.trouble: Act | None = None
         self.violations: list[str] = []
         self.checks = 0
-        self._queue: list[Record] = []
-
-    def submit(self, records: Sequence[Record]) -> None:
-        self._queue.extend(records)
-
-    def commit(self, records: Sequence[Record]) -> bool:
-        self._queue.extend(records)
-        return self.flush()
-
-    def flush(self) -> bool:
-        """Write everything queued; False when the disk fails."""
-        if self.failing:
-            return False
-        queue, self._queue = self._queue, []
-        for record in queue:
-            self._write(record)
-        return True
-
-    def crash(self) -> None:
-        self._queue.clear()
+        self.latched: dict[str, int] = {}
+        """Scope of each kill or flatten that holds, to the moment at which it was on disk."""
+        self.doubtful: dict[int, str] = {}
+        """Intent to symbol of the entries that are in doubt, according to the rows."""
+        self.now_ms = 0
+        self.lease_epoch = 0
 
     def restore(self) -> RestoredState:
         return self.rows.restore()
 
-    def _write(self, record: Record) -> None:
-        if isinstance(record, OrderRecord):
-            self._check_order(record)
+    def write(self, record: Record) -> None:
+        kind = type(record)
+        if kind is OrderRecord:
+            self._check_order(record)  # type: ignore[arg-type]
+        elif kind is IntentRecord:
+            self._check_intent(record)  # type: ignore[arg-type]
+        elif kind is HaltRecord:
+            self._note_halt(record)  # type: ignore[arg-type]
         self.rows.write(record)
 
     def _check_order(self, record: OrderRecord) -> None:
@@ -62,3 +54,52 @@ class Store:
             self.violations.append(f"I-12 {record.client_order_id}: filled fell")
         if before.status in _OVER and record.status != before.status:
             self.violations.append(f"I-12 {record.client_order_id}: {before.status} -> {record.status}")
+
+    def _check_intent(self, record: IntentRecord) -> None:
+        """I-12 for intents; I-13: none leaves its doubt as refused without evidence."""
+        before = self.rows.intents.get(record.intent_id)
+        if record.state is TradeState.IN_DOUBT:
+            self.doubtful[record.intent_id] = record.symbol
+        else:
+            self.doubtful.pop(record.intent_id, None)
+        if before is None:
+            return
+        self.checks += 1
+        if before.state in _DONE and record.state is not before.state:
+            self.violations.append(f"I-12 intent {record.intent_id}: {before.state.value} -> {record.state.value}")
+        if before.state is TradeState.IN_DOUBT and record.state is TradeState.REFUSED and not record.evidence:
+            self.violations.append(f"I-13 intent {record.intent_id}: left its doubt without evidence")
+
+    def _note_halt(self, record: HaltRecord) -> None:
+        if record.reason in ("kill", "flatten"):
+            if record.active:
+                self.latched.setdefault(record.scope, self.now_ms)
+            else:
+                self.latched.pop(record.scope, None)
+
+
+class Writer:
+    """One process's FIFO writer: a commit takes everything queued before it along; what cannot be written stays queued,
+    in order; a crash loses the queue."""
+
+    def __init__(self, disk: Disk, epoch: int) -> None:
+        self.disk = disk
+        self._epoch = epoch
+        self._queue: list[Record] = []
+
+    def submit(self, records: Sequence[Record]) -> None:
+        self._queue.extend(records)
+
+    def flush(self) -> bool:
+        """Write everything queued; False while the disk is in trouble, or when the lease is another process's."""
+        if self.disk.trouble is not None or self.disk.lease_epoch != self._epoch:
+            return False
+        if self._queue:
+            queue, self._queue = self._queue, []
+            write = self.disk.write
+            for record in queue:
+                write(record)
+        return True
+
+    def crash(self) -> None:
+        self._queue.clear()

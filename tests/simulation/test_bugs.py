@@ -16,7 +16,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 BUGS = sorted((Path(__file__).parent / "bugs").glob("*.patch"))
-ROOMS = ("backtest", "config", "core", "executor", "simulator", "strategies", "utils")
+ROOMS = ("backtest", "config", "core", "exchange", "executor", "simulator", "strategies", "utils")
 SEEDS = 200
 MINUTES = 10
 

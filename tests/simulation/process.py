@@ -1,0 +1,332 @@
+"""One process of the trader in the simulation: the real core, and what the shell around it does, on virtual time."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from core.commands import (
+    FetchOpenAlgoOrders,
+    FetchOpenOrders,
+    FetchPositions,
+    RefusalKind,
+    Refused,
+    VenueCommand,
+    VenueReply,
+)
+from core.effects import Effect, Notify, Persist, Send
+from core.enums import MarginType
+from core.events import ClockJumped, MarkPriceUpdated, PriceUpdated, Tick
+from core.instrument import Instrument
+from exchange.binance.budget import Budget
+from executor.core import TradingCore
+from executor.fencing import WRITES
+from executor.inputs import Input, LeaseLost, PersistenceFailed, PersistenceRecovered
+from executor.lanes import ENTRY_PATIENCE_S, EXIT_PATIENCE_S, RETRY_MS, symbol_of
+from executor.policy import ExecutionPolicy
+from executor.setup import SetupReport, SymbolSetup
+from executor.shell import PAUSE_MS_MAX, TICK_MS
+from tests.simulation.acts import Act
+from tests.simulation.feeds import Stream
+from tests.simulation.store import Writer
+
+if TYPE_CHECKING:
+    from tests.simulation.world import World
+
+BUSY_MS = 3_000
+"""After a request, an answer or private news the core is ticked finely for so long, else with every market step."""
+REST_MS = 60_000
+"""Halts after a failed stop or a liquidation last a minute here, not a day: a halted symbol proves nothing."""
+LOOK_MS = 100
+RENEW_MS = 5_000
+READS = (FetchPositions, FetchOpenOrders, FetchOpenAlgoOrders)
+_ROUTINE = frozenset({Tick, PriceUpdated, MarkPriceUpdated})
+
+
+class Process:
+    """From its start to its end. Nothing of it survives but what is on the disk."""
+
+    def __init__(self, world: World, epoch: int) -> None:
+        self.world = world
+        self.epoch = epoch
+        self.is_alive = True
+        self.is_suspended = False
+        self.is_paused = False
+        self.lost_lease: str | None = None
+        self.lost_lease_ms: int | None = None
+        self.kill_in: int | None = None
+        self.writer = Writer(world.disk, epoch)
+        self.budget = Budget(self)  # type: ignore[arg-type]  # it asks for now_ms alone
+        self.offset_ms = world.injector.clock_offset_ms(world.now_ms)
+        self.read_ms: dict[type, int] = {}
+        """When the newest whole reading of each kind that was answered had left."""
+        self.shown_ms: dict[str, int] = {}
+        """When the newest price of each symbol arrived."""
+        self._instruments = world.instruments()
+        self._lanes: dict[str, deque[list[Effect]]] = {}
+        self._held: list[Input] = []
+        self._has_failed = False
+        self._retry_ms = 0
+        self._busy_until_ms = self._ticked_ms = world.now_ms
+        self._renew_ms = world.now_ms + RENEW_MS
+        self._tick_at_ms = world.now_ms + TICK_MS
+        self.able_ms = world.now_ms
+        """Since when it has been able to act."""
+        restored = world.disk.restore()
+        setup = SetupReport(world.mode, {s: SymbolSetup(s, 20, MarginType.CROSSED) for s in world.symbols})
+        self.core = TradingCore(
+            world.config,
+            self,
+            epoch=epoch,
+            next_intent=restored.next_intent,
+            restored=restored,
+            setup=setup,
+            policy=ExecutionPolicy(stop_failed_rest_ms=REST_MS, authentication_rest_ms=REST_MS),
+        )
+        self.core.set_clock_offset(0)
+        self.user, self.market = Stream(self, "private"), Stream(self, "market")
+        self.user.connect(world.rng.randint(50, 2_000))
+        self.market.connect(world.rng.randint(20, 500))
+        world.at(self._tick_at_ms, self._tick)
+
+    def now_ms(self) -> int:
+        """The clock of the budget."""
+        return self.world.now_ms
+
+    def instruments(self) -> Mapping[str, Instrument]:
+        return self._instruments
+
+    def read_instruments(self) -> None:
+        self._instruments = self.world.instruments()
+
+    def synchronise(self) -> None:
+        """Measure the venue's clock; a step is a reason to compare everything."""
+        if not self.is_alive:
+            return
+        world = self.world
+        offset_ms = world.injector.clock_offset_ms(world.now_ms)
+        moved_ms, self.offset_ms = offset_ms - self.offset_ms, offset_ms
+        if abs(moved_ms) > 2_000:
+            self.jump(moved_ms)
+
+    def jump(self, by_ms: int) -> None:
+        self.feed(ClockJumped(by_ms, self.world.now_ms, self.world.now_ms))
+
+    def note_read(self, command: VenueCommand, sent_ms: int) -> None:
+        kind = type(command)
+        if kind in READS and command.symbol is None:  # type: ignore[union-attr]
+            self.read_ms[kind] = max(sent_ms, self.read_ms.get(kind, 0))
+
+    def owes_rows(self, now_ms: int) -> bool:
+        """Whether exits and stops may go out unwritten: the disk does not work, or has just begun to again."""
+        return self._has_failed or self.world.disk.trouble is not None or now_ms < self._retry_ms + RETRY_MS
+
+    # --- life -------------------------------------------------------------------------------------------------------
+
+    def kill(self) -> None:
+        """End at this instant: nothing more is written or sent; what has left is on its way."""
+        if self.is_alive:
+            self.is_alive = False
+            self.writer.crash()
+            self.world.on_death(self)
+
+    def suspend(self) -> None:
+        self.is_suspended = True
+
+    def wake(self) -> None:
+        """Go on after a standstill: everything that waited comes at once."""
+        if not self.is_alive:
+            return
+        self.is_suspended = False
+        self.able_ms = self.world.now_ms
+        held, self._held = self._held, []
+        self._note_pause()
+        for event in held:
+            self.feed(replace(event, received_time_ms=self.world.now_ms))
+        self._renew_ms = self.world.now_ms + self.world.rng.randint(0, RENEW_MS)
+        self._tick_at_ms = self.world.now_ms
+        self._tick()
+
+    def _renew(self) -> None:
+        """Look at the lease; a disk in trouble tells nothing."""
+        world = self.world
+        self._renew_ms = world.now_ms + RENEW_MS
+        if world.disk.trouble is None and world.disk.lease_epoch != self.epoch:
+            self.lost_lease, self.lost_lease_ms = "another process took this account over", world.now_ms
+            self.feed(LeaseLost(self.lost_lease, world.now_ms))
+            world.at(world.now_ms + world.rng.randint(1, 1_000), self.kill)
+            return
+        self.is_paused = False
+        if world.disk.lease_epoch == self.epoch and world.disk.trouble is None:
+            world.lease_renewed_ms = world.now_ms
+
+    def _note_pause(self) -> None:
+        now_ms = self.world.now_ms
+        if now_ms - self._ticked_ms >= PAUSE_MS_MAX:
+            self.is_paused = True
+        self._ticked_ms = now_ms
+
+    def _tick(self) -> None:
+        world = self.world
+        now_ms = world.now_ms
+        if now_ms != self._tick_at_ms or not self.is_alive or self.is_suspended:
+            return
+        self._note_pause()
+        if now_ms >= self._renew_ms:
+            self._renew()
+        self._retry()
+        self.feed(Tick(now_ms, now_ms))
+        self._tick_at_ms = now_ms + (TICK_MS if now_ms < self._busy_until_ms else world.step_ms)
+        world.at(self._tick_at_ms, self._tick)
+
+    def _retry(self) -> None:
+        """Write again what could not be written; a buffer of an idle moment goes out too."""
+        world = self.world
+        if not self._has_failed:
+            if not self._lanes:
+                self.writer.flush()
+        elif world.now_ms >= self._retry_ms and not self._lanes:
+            self._retry_ms = world.now_ms + RETRY_MS
+            if self.writer.flush():
+                self._has_failed = False
+                self.feed(PersistenceRecovered(world.now_ms))
+
+    def _stay_busy(self) -> None:
+        """Tick finely from now on, for a while."""
+        world = self.world
+        self._busy_until_ms = world.now_ms + BUSY_MS
+        if self._tick_at_ms > world.now_ms + TICK_MS:
+            self._tick_at_ms = world.now_ms + TICK_MS
+            world.at(self._tick_at_ms, self._tick)
+
+    @property
+    def is_busy(self) -> bool:
+        return self.world.now_ms < self._busy_until_ms
+
+    # --- events in, effects out -------------------------------------------------------------------------------------
+
+    def feed(self, event: Input) -> None:
+        if not self.is_alive:
+            return
+        if self.is_suspended:
+            if type(event) not in _ROUTINE:
+                self._held.append(event)
+            return
+        world = self.world
+        if world.is_traced:
+            world.log.append(f"{world.now_ms} {self.epoch} > {event}")
+        if type(event) is PriceUpdated:
+            self.shown_ms[event.symbol] = world.now_ms
+        elif type(event) not in _ROUTINE:
+            self._stay_busy()
+        effects = self.core.handle(event)
+        if effects:
+            self._put(effects)
+
+    def _put(self, effects: list[Effect]) -> None:
+        if self.world.disk.trouble is None and not self._lanes:
+            self._do("", effects)  # nothing waits, so that lanes make no difference
+            return
+        batches: dict[str, list[Effect]] = {}
+        for effect in effects:
+            batches.setdefault(symbol_of(effect), []).append(effect)
+        for symbol, batch in batches.items():
+            lane = self._lanes.get(symbol)
+            if lane is not None:
+                lane.append(batch)
+            else:
+                self._do(symbol, batch)
+
+    def _do(self, symbol: str, batch: list[Effect]) -> None:
+        """Carry effects out in order, as the shell's lanes do; the process may be killed before any of them."""
+        world, writer = self.world, self.writer
+        for index, effect in enumerate(batch):
+            if self.kill_in is not None and self._is_killed_here():
+                return
+            if world.is_traced:
+                world.log.append(f"{world.now_ms} {self.epoch} < {effect}")
+            kind = type(effect)
+            if kind is Persist:
+                writer.submit(effect.records)  # type: ignore[union-attr]
+                if effect.durable and not writer.flush():  # type: ignore[union-attr]
+                    if world.disk.trouble is Act.DISK_LOCKED:
+                        self._wait(symbol, effect, batch[index + 1 :])  # type: ignore[arg-type]
+                        return
+                    if not self._give_up(effect, batch[index + 1 :]):  # type: ignore[arg-type]
+                        return
+            elif kind is Send:
+                self._send(effect.command)  # type: ignore[union-attr]
+            else:
+                world.on_alert(self, effect.alert)  # type: ignore[union-attr]
+
+    def _is_killed_here(self) -> bool:
+        assert self.kill_in is not None
+        self.kill_in -= 1
+        if self.kill_in < 0:
+            self.kill()
+        return not self.is_alive
+
+    def _send(self, command: VenueCommand) -> None:
+        self._stay_busy()
+        refusal = self._refusal_of(command)
+        if refusal is None:
+            self.world.wire.request(self, command)
+            return
+        now_ms = self.world.now_ms
+        reply = VenueReply(command, Refused(RefusalKind.LOCAL, 0, refusal), now_ms, now_ms)
+        self.world.at(now_ms, lambda: self.feed(reply))
+
+    def _refusal_of(self, command: VenueCommand) -> str | None:
+        if isinstance(command, WRITES):
+            if self.lost_lease is not None:
+                return self.lost_lease
+            if self.is_paused:
+                return "the process stood still"
+        return self.core.refusal_of(command)
+
+    # --- a disk in trouble ------------------------------------------------------------------------------------------
+
+    def _give_up(self, effect: Persist, rest: list[Effect]) -> bool:
+        """A durable write failed; returns whether what follows in its batch happens all the same."""
+        now_ms = self.world.now_ms
+        self._has_failed = True
+        self._retry_ms = now_ms + RETRY_MS
+        dropped: tuple[VenueCommand, ...] = ()
+        if not effect.proceed_on_failure:
+            dropped = tuple(each.command for each in rest if isinstance(each, Send))
+            for each in rest:
+                if isinstance(each, Notify):
+                    self.world.on_alert(self, each.alert)
+        failed = PersistenceFailed("the disk failed", now_ms, dropped)
+        self.world.at(now_ms, lambda: self.feed(failed))
+        return effect.proceed_on_failure
+
+    def _wait(self, symbol: str, effect: Persist, rest: list[Effect]) -> None:
+        """The commit hangs: this symbol's effects wait, for as long as its kind is worth."""
+        patience_s = EXIT_PATIENCE_S if effect.proceed_on_failure else ENTRY_PATIENCE_S
+        until_ms = self.world.now_ms + int(patience_s * 1_000)
+        self._lanes.setdefault(symbol, deque())
+
+        def look() -> None:
+            if not self.is_alive:
+                return
+            world = self.world
+            if self.is_suspended or (world.disk.trouble is Act.DISK_LOCKED and world.now_ms < until_ms):
+                world.at(world.now_ms + LOOK_MS, look)
+                return
+            lane = self._lanes.pop(symbol)
+            if self.writer.flush() or self._give_up(effect, rest):
+                self._do(symbol, rest)
+            self._go_on(symbol, lane)
+
+        self.world.at(self.world.now_ms + LOOK_MS, look)
+
+    def _go_on(self, symbol: str, lane: deque[list[Effect]]) -> None:
+        """Carry out what came meanwhile; it may have to wait again."""
+        while lane and self.is_alive:
+            if symbol in self._lanes:
+                self._lanes[symbol].extendleft(reversed(lane))
+                return
+            self._do(symbol, lane.popleft())
