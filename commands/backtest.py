@@ -12,7 +12,7 @@ import typer
 
 from commands.candle_source import HELP as DATA_HELP
 from commands.common import DbOption, EnvFileOption, kind_errors
-from commands.replay_options import Costs, settings_of, symbols_of, time_of
+from commands.replay_options import Costs, settings_of, span_of, symbols_of
 
 if TYPE_CHECKING:
     from backtest.load import Loaded
@@ -81,7 +81,7 @@ def backtest(
     settings = load_settings(env_file, {"db_url": db})
     costs = Costs(fee, slippage_bps, tick_size, step_size, quantity, deposit)
     replay_settings = settings_of(costs, no_risk, both_hit_rule, settings.sim_deposit)
-    start_ms, end_ms = time_of("--from", start), time_of("--to", end)
+    start_ms, end_ms = span_of(start, end)
     names = [name.strip() for name in strategy.split(",") if name.strip()]
     if check is None:
         prepare_folder(out)

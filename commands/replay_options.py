@@ -68,6 +68,14 @@ def time_of(option: str, text: str | None) -> int | None:
         raise ConfigurationError(f"command line: {option}: {error}") from None
 
 
+def span_of(start: str | None, end: str | None) -> tuple[int | None, int | None]:
+    """Return --from and --to in UTC milliseconds; raises ConfigurationError where nothing lies between them."""
+    start_ms, end_ms = time_of("--from", start), time_of("--to", end)
+    if start_ms is not None and end_ms is not None and start_ms >= end_ms:
+        raise ConfigurationError(f"command line: --from is not before --to: {start}, {end}")
+    return start_ms, end_ms
+
+
 def symbols_of(text: str | None) -> list[str] | None:
     """Return the symbols of a list with commas, each once; None for no list."""
     if text is None:

@@ -25,8 +25,10 @@ def backtest(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[s
 def test_backtest_of_a_month_writes_files_that_add_up(shared_data: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     data = str(shared_data / "klines" / "um_1m_2025-05")
-    result = backtest("vwap_reversion", "--data", data, "--symbols", "BTCUSDT,XRPUSDT", "--out", str(out))
+    url = f"sqlite:///{tmp_path}/t.db"
+    result = backtest("vwap_reversion", "--data", data, "--symbols", "BTCUSDT,XRPUSDT", "--out", str(out), "--db", url)
     assert result.returncode == 0, result.stderr
+    assert "stored as backtest 1" in result.stdout
     assert "Net result" in result.stdout
     assert {path.name for path in out.iterdir()} == {"trades.csv", "equity.parquet", "metrics.json", "report.html"}
     metrics = json.loads((out / "metrics.json").read_text())
@@ -50,13 +52,7 @@ def folder(tmp_path: Path) -> Path:
     ("arguments", "what"),
     [
         ((), "2 minutes missing"),
-        (("--allow-gaps", "--symbols", "BTCUSDT"), "no 1m file for BTCUSDT"),
-        (("--allow-gaps", "--from", "2027-01-01"), "no candles in this span"),
-        (("--allow-gaps", "--from", "soon"), "--from: 'soon' is not a time"),
-        (("--allow-gaps", "--fee", "two"), "--fee 'two': not a number"),
-        (("--allow-gaps", "--fee", "1.5"), "--fee 1.5: must be 0 or more and below 1"),
-        (("--allow-gaps", "--set", "k"), "write key=value"),
-        (("--allow-gaps", "--out", os.devnull + "/x"), "cannot be written"),
+        (("--allow-gaps", "--both-hit-rule", "COIN"), "Invalid value for '--both-hit-rule'"),
     ],
 )
 def test_bad_input_gets_one_line_and_exit_code_2(folder: Path, arguments: tuple[str, ...], what: str) -> None:
