@@ -31,14 +31,18 @@ CREATE TRIGGER watch_fills BEFORE UPDATE ON fills
 WHEN OLD.correction = 0 AND (NEW.quantity != OLD.quantity OR NEW.price != OLD.price OR NEW.side != OLD.side)
 BEGIN INSERT INTO seen_wrong VALUES ('I-10 trade ' || OLD.trade_id || ' was booked anew'); END;
 """
-STABLE_TABLES = {
-    "intents": "intent_id, symbol, direction, quantity, client_order_id, state",
-    "orders": "client_order_id, status, filled_quantity, symbol, side",
-    "fills": "symbol, trade_id, client_order_id, quantity, price, fee, realized_pnl, correction",
-    "positions": "intent_id, symbol, direction, state, quantity, entry_price, realized_pnl, fees, funding",
-    "income": "transaction_id, income_type, symbol, amount",
+OVER_ROWS = {
+    "intents": "SELECT intent_id, symbol, quantity, client_order_id, state FROM intents"
+    " WHERE state IN ('closed', 'refused')",
+    "orders": "SELECT client_order_id, symbol, side, status, filled_quantity FROM orders"
+    f" WHERE status IN ({_OVER_LIST})",
+    "fills": "SELECT symbol, trade_id, client_order_id, quantity, price, fee, realized_pnl FROM fills"
+    " WHERE NOT correction",
+    "positions": "SELECT intent_id, symbol, quantity, entry_price, exit_price, realized_pnl, fees, funding"
+    " FROM positions WHERE state = 'closed'",
+    "income": "SELECT transaction_id, income_type, symbol, amount FROM income",
 }
-"""What a second restart must leave as it is, by table."""
+"""What is over, by table: no restart may change it."""
 
 
 class LedgerView:
@@ -98,16 +102,13 @@ class LedgerView:
 
     def open_orders(self) -> set[str]:
         """Return the client ids of the orders that rest at the venue according to the rows."""
-        gone = f"{_OVER_LIST}, 'REFUSED', 'ABSENT'"  # the last two are words of our own: the venue never had it
-        sql = f"SELECT client_order_id FROM orders WHERE status NOT IN ({gone})"  # noqa: S608 - our own names
+        gone = f"{_OVER_LIST}, 'REFUSED', 'ABSENT'"  # words of our own: the venue never had it
+        sql = f"SELECT client_order_id FROM orders WHERE status NOT IN ({gone})"
         return {row["client_order_id"] for row in self.rows(sql)}
 
-    def stable(self) -> dict[str, list[tuple[Any, ...]]]:
-        """Return all rows without what only tells the time of writing."""
-        return {
-            table: sorted(tuple(row) for row in self.rows(f"SELECT {columns} FROM {table}"))  # noqa: S608
-            for table, columns in STABLE_TABLES.items()
-        }
+    def over(self) -> set[tuple[Any, ...]]:
+        """Return all rows that nothing may change any more, each with the name of its table."""
+        return {(table, *tuple(row)) for table, sql in OVER_ROWS.items() for row in self.rows(sql)}
 
     def close(self) -> None:
         if self._connection is not None:

@@ -87,7 +87,8 @@ class Liveness:
         missing = [key for key in sorted(set(trades) - booked) if key not in self._world.foreign_trades]
         found = [f"I-10 trade {key} is not booked" for key in missing[:3]]
         found += [f"I-10 trade {key} was never made" for key in sorted(booked - set(trades))[:3]]
-        corrections = [row["symbol"] for row in rows if row["correction"]]
+        touched = self._world.safety.touched
+        corrections = [row["symbol"] for row in rows if row["correction"] and row["symbol"] not in touched]
         return found + ([f"I-10 corrections stand on {sorted(set(corrections))}"] if corrections else [])
 
     def _money(self) -> list[str]:
@@ -95,17 +96,21 @@ class Liveness:
         self.checks["I-11"] += 1
         ledger = self._world.ledger
         money = self._world.deposit
-        for row in ledger.rows("SELECT realized_pnl, fee FROM fills"):
+        foreign = self._world.foreign_trades
+        for row in ledger.rows("SELECT symbol, trade_id, realized_pnl, fee, correction FROM fills"):
+            if (row["symbol"], row["trade_id"]) in foreign:
+                continue
+            if row["correction"] and row["symbol"] in self._world.safety.touched:
+                return []  # booked at the best price known: the real one went by as somebody else's
             money += Decimal(row["realized_pnl"]) - Decimal(row["fee"])
         first = min((row.tran_id for row in self._world.exchange.incomes()), default=0)  # the opening deposit itself
-        sql = "SELECT amount FROM income WHERE income_type NOT IN ('REALIZED_PNL', 'COMMISSION') AND transaction_id != ?"
+        sql = (
+            "SELECT amount FROM income WHERE income_type NOT IN ('REALIZED_PNL', 'COMMISSION') AND transaction_id != ?"
+        )
         for row in ledger.rows(sql, (first,)):
             money += Decimal(row["amount"])
-        trades = self._world.exchange.trades()
-        money += sum(
-            (t.realised_pnl - t.commission for t in trades if (t.symbol, t.trade_id) in self._world.foreign_trades),
-            ZERO,
-        )
+        trades = [t for t in self._world.exchange.trades() if (t.symbol, t.trade_id) in foreign]
+        money += sum((t.realised_pnl - t.commission for t in trades), ZERO)
         wallet = self._world.exchange.wallet
         return [] if money == wallet else [f"I-11 rows {money}, wallet {wallet}, {wallet - money} unexplained"]
 

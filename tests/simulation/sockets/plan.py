@@ -179,9 +179,7 @@ def _random(seed: int, rng: Random) -> Plan:
         acts.append(Act(at_ms, kind, rng.randint(500, 8_000), rng.randint(0, 40)))
         if kind == "kill_switch":
             acts.append(Act(at_ms + rng.randint(3_000, 12_000), "resume"))
-    return Plan(
-        seed, faults, tuple(acts), is_isolated=rng.random() < 0.5, starts_hedged=rng.random() < 0.1
-    )
+    return Plan(seed, faults, tuple(acts), is_isolated=rng.random() < 0.5, starts_hedged=rng.random() < 0.1)
 
 
 def _to_any_route(fault: Fault, rng: Random) -> Fault:

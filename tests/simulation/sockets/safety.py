@@ -43,7 +43,9 @@ class Safety:
         self.excuses = Excuses(world)
         self.position: dict[LegKey, Decimal] = defaultdict(Decimal)
         self.foreign: set[str] = set()
-        """Symbols on which somebody else opened a position."""
+        """Symbols on which somebody else holds a position that he opened."""
+        self.touched: set[str] = set()
+        """Symbols on which somebody else ever opened one."""
         self.price_shown_ms: dict[str, int] = {}
         self.connected_ms = -1
         self._read_ms: dict[str, int] = {}
@@ -74,7 +76,9 @@ class Safety:
         if request.path not in (ORDER, ALGO):
             return
         fields = dict(parse_qsl(request.query)) | dict(parse_qsl(request.body))
-        client_id = next((fields[n] for n in ("newClientOrderId", "clientAlgoId", "origClientOrderId") if n in fields), "")
+        client_id = next(
+            (fields[n] for n in ("newClientOrderId", "clientAlgoId", "origClientOrderId") if n in fields), ""
+        )
         identity = ClientOrderId.parse(client_id)
         self.checks["I-17"] += 1
         if identity is None:
@@ -142,12 +146,18 @@ class Safety:
         age_ms = now_ms - self.price_shown_ms.get(symbol, 0)
         if age_ms > STALE_MS:
             self._fail(f"I-14 entry {identity}: no price of {symbol} was shown for {age_ms} ms")
+        latched, doubtful_now = self.world.ledger.halted(), self.world.ledger.in_doubt()
         for (scope, reason), since_ms in self._latched_ms.items():
-            if scope in ("*", symbol) and now_ms - since_ms > LATCH_GRACE_MS:
+            if (scope, reason) in latched and scope in ("*", symbol) and now_ms - since_ms > LATCH_GRACE_MS:
                 number = "I-16" if reason == "kill" else "I-14"
                 self._fail(f"{number} entry {identity}: {reason} of {scope} stands since {now_ms - since_ms} ms")
         for (doubtful, intent), since_ms in self._doubtful_ms.items():
-            if doubtful == symbol and intent != identity.intent and now_ms - since_ms > LATCH_GRACE_MS:
+            if (
+                (doubtful, intent) in doubtful_now
+                and doubtful == symbol
+                and intent != identity.intent
+                and now_ms - since_ms > LATCH_GRACE_MS
+            ):
                 self._fail(f"I-14 entry {identity}: intent {intent} on {symbol} is in doubt")
         self._check_pause(f"entry {identity}")
 
@@ -185,13 +195,16 @@ class Safety:
         self.position[leg] = after
         if order.client_order_id.startswith(HAND_PREFIX) and not before:
             self.foreign.add(order.symbol)
+            self.touched.add(order.symbol)
+        is_foreign = order.symbol in self.foreign
         if order.symbol in self.foreign:
             self.world.foreign_trades.add((order.symbol, fill.trade_id))
         if not after:
             self.foreign.discard(order.symbol)
         identity = ClientOrderId.parse(order.client_order_id)
         if identity is not None and identity.leg is Leg.ENTRY and not order.algo_id:
-            self._check_entry_fill(identity.intent, fill.quantity, before, fill.side.sign)
+            against = ZERO if is_foreign and self.excuses.covers(order.symbol) else before
+            self._check_entry_fill(identity.intent, fill.quantity, against, fill.side.sign)
         elif not order.client_order_id.startswith(HAND_PREFIX):
             self.checks["I-7"] += 1
             if abs(after) > abs(before) or before * after < 0:

@@ -49,7 +49,10 @@ Tap = Callable[[str], Awaitable[None]]
 def trading_config(*, is_isolated: bool = False) -> TradingConfig:
     limits = RiskLimits(max_daily_loss_fraction=None, max_drawdown_fraction=None, max_open_positions=4)
     symbol = SymbolLimits(
-        "", leverage=10, margin_type=MarginType.ISOLATED if is_isolated else MarginType.CROSSED, max_exposure_fraction=Decimal("0.5"),
+        "",
+        leverage=10,
+        margin_type=MarginType.ISOLATED if is_isolated else MarginType.CROSSED,
+        max_exposure_fraction=Decimal("0.5"),
         volatility_rest_ms=REST_MS,
     )
     symbols = {name: replace(symbol, symbol=name) for name in SYMBOLS}
@@ -241,7 +244,7 @@ class Trader:
         )
         feed = CandleFeed(
             gateway,
-            {symbol: ("1m",) for symbol in SYMBOLS},
+            dict.fromkeys(SYMBOLS, ("1m",)),
             self._take_candle,
             history_start=lambda symbol, interval, open_ms: open_ms - HISTORY_MS,
             venue_time=gateway,

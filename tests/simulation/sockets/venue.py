@@ -75,9 +75,7 @@ class WatchedExchange(EmbeddedExchange):
 
     def _wire(self, source: Market | LiveMarket) -> None:
         super()._wire(source)
-        self._driver = MarketDriver(
-            self.exchange, self.publish, self._clock, speed=self._options.speed, tick_s=TICK_S
-        )
+        self._driver = MarketDriver(self.exchange, self.publish, self._clock, speed=self._options.speed, tick_s=TICK_S)
 
     def respond(self, request: RawRequest) -> RawResponse:
         self.witness().on_arrival(request)
@@ -102,9 +100,7 @@ class WatchedExchange(EmbeddedExchange):
 
 
 class _Desk(FaultDesk):
-    def __init__(
-        self, injector: FaultInjector, now: Callable[[], int], exchange: WatchedExchange, rng: Random
-    ) -> None:
+    def __init__(self, injector: FaultInjector, now: Callable[[], int], exchange: WatchedExchange, rng: Random) -> None:
         super().__init__(injector, now)
         self._owner = exchange
         self._rng = rng

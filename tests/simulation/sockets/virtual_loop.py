@@ -15,8 +15,11 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-STALL_S = 5.0
+STALL_S = 8.0
 """Real time that work outside the loop may take before it counts as stuck for good."""
+
+LONGEST_S = 900.0
+"""Virtual time after which a run that has not ended never will."""
 
 BASE_MS = 1_774_000_000_000
 """Where the clocks of a run begin, UTC epoch milliseconds."""
@@ -37,9 +40,20 @@ class _Selector(selectors.DefaultSelector):
             if time.monotonic() - began > STALL_S:
                 raise RuntimeError(f"work outside the event loop is stuck for {STALL_S:g} s ({self.loop.outside} jobs)")
         if timeout is None:
-            return super().select(0.05)
+            return self._wait_for_anything(began)
         self.loop.virtual_s += timeout
+        if self.loop.virtual_s > LONGEST_S:
+            self.loop.virtual_s = 0.0  # so that the clean-up has time of its own
+            raise RuntimeError(f"the run has not ended after {LONGEST_S:g} virtual seconds")
         return []
+
+    def _wait_for_anything(self, began: float) -> list[Any]:
+        """No timer is set: only a thread that nobody counts could still call."""
+        while time.monotonic() - began < STALL_S:
+            events = super().select(0.05)
+            if events:
+                return events
+        raise RuntimeError("nothing is left that could ever happen, and the run has not ended")
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
