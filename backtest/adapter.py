@@ -25,7 +25,7 @@ from core.commands import (
     SymbolConfig,
     VenueCommand,
 )
-from core.enums import LiquiditySide, OrderService, OrderStatus
+from core.enums import LiquiditySide, OrderService
 from core.events import AccountConfigChanged, AccountUpdated, AlgoOrderUpdated, Event, OrderUpdated
 from core.orders import (
     AlgoOrderReport,
@@ -190,7 +190,7 @@ def order_report(
         side=order.side,
         position_side=order.position_side,
         type=order.type,
-        status=OrderStatus(order.status.value),
+        status=order.status,
         execution_type=execution_type,
         quantity=order.quantity,
         price=order.price,

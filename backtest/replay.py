@@ -139,6 +139,7 @@ class Replay:
             on_record=self._on_record,
             on_alert=self._tally.alerts.append,
             on_fill=self._on_fill,
+            writes_orders=on_record is not None,
         )
         self._lanes = [
             Lane(rank, one, [d for d in decisions if d.candles is one]) for rank, one in enumerate(candles.values())

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from decimal import Decimal
 
 from backtest.adapter import account_update, algo_report, execute, order_update
@@ -63,7 +64,8 @@ class Instruments:
 
 class ReplayVenue:
     """Core and engine on one virtual clock. `on_record` and `on_alert` hear what the core writes and tells,
-    `on_fill` each execution before the core does.
+    `on_fill` each execution before the core does. With `writes_orders` the core writes all rows of a trade, not only
+    its position.
 
     Entries wait for `release`: what is decided at a close is carried out at the next open.
     """
@@ -77,6 +79,7 @@ class ReplayVenue:
         on_record: Callable[[Record], None],
         on_alert: Callable[[AlertRecord], None],
         on_fill: Callable[[FillReport], None],
+        writes_orders: bool = False,
     ) -> None:
         self._market = market
         self._on_record = on_record
@@ -99,7 +102,7 @@ class ReplayVenue:
             next_intent=1,
             restored=RestoredState(),
             setup=SetupReport(config.position_mode, setup),
-            policy=POLICY,
+            policy=replace(POLICY, writes_orders=writes_orders),
         )
         now = market.now_ms
         for kind in (StreamKind.MARKET, StreamKind.USER):

@@ -33,6 +33,9 @@ class SubmitOrder:
     approved: Approved
     priority: Priority
 
+    def __hash__(self) -> int:
+        return hash(self.approved.order.client_order_id)
+
 
 @quick_init
 @dataclass(frozen=True, slots=True)

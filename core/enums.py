@@ -5,7 +5,13 @@ from __future__ import annotations
 from enum import IntEnum, StrEnum
 
 
-class Environment(StrEnum):
+class Word(StrEnum):
+    """A vocabulary whose members stand in keys: they hash as the text that they equal, and as fast as it."""
+
+    __hash__ = str.__hash__
+
+
+class Environment(Word):
     """Where orders go. `SIM` and `PAPER` trade on the embedded exchange."""
 
     SIM = "sim"
@@ -14,7 +20,7 @@ class Environment(StrEnum):
     MAINNET = "mainnet"
 
 
-class CountdownEffect(StrEnum):
+class CountdownEffect(Word):
     """Which resting orders a venue's countdown-cancel takes when its time is over."""
 
     PLAIN = "plain"
@@ -22,7 +28,7 @@ class CountdownEffect(StrEnum):
     UNKNOWN = "unknown"
 
 
-class Side(StrEnum):
+class Side(Word):
     """Side of an order."""
 
     BUY = "BUY"
@@ -38,7 +44,7 @@ class Side(StrEnum):
         return 1 if self is Side.BUY else -1
 
 
-class Direction(StrEnum):
+class Direction(Word):
     """Direction of a position. One position per (symbol, direction)."""
 
     LONG = "LONG"
@@ -61,14 +67,14 @@ class Direction(StrEnum):
         return self.entry_side.opposite
 
 
-class PositionMode(StrEnum):
+class PositionMode(Word):
     """Account mode: one net position a symbol, or a LONG and a SHORT leg."""
 
     ONEWAY = "ONEWAY"
     HEDGE = "HEDGE"
 
 
-class PositionSide(StrEnum):
+class PositionSide(Word):
     """`positionSide` on the wire: BOTH in one-way mode, LONG or SHORT in hedge mode."""
 
     BOTH = "BOTH"
@@ -76,12 +82,12 @@ class PositionSide(StrEnum):
     SHORT = "SHORT"
 
 
-class MarginType(StrEnum):
+class MarginType(Word):
     ISOLATED = "ISOLATED"
     CROSSED = "CROSSED"
 
 
-class OrderType(StrEnum):
+class OrderType(Word):
     """UNKNOWN stands for a word that the venue invented later: data, not an error."""
 
     LIMIT = "LIMIT"
@@ -95,7 +101,7 @@ class OrderType(StrEnum):
     UNKNOWN = "UNKNOWN"
 
 
-class TimeInForce(StrEnum):
+class TimeInForce(Word):
     GTC = "GTC"
     IOC = "IOC"
     FOK = "FOK"
@@ -104,12 +110,12 @@ class TimeInForce(StrEnum):
     GTE_GTC = "GTE_GTC"
 
 
-class WorkingType(StrEnum):
+class WorkingType(Word):
     CONTRACT_PRICE = "CONTRACT_PRICE"
     MARK_PRICE = "MARK_PRICE"
 
 
-class OrderStatus(StrEnum):
+class OrderStatus(Word):
     """Venue status of a plain order."""
 
     NEW = "NEW"
@@ -126,7 +132,7 @@ class OrderStatus(StrEnum):
         return self in _TERMINAL_ORDER
 
 
-class AlgoStatus(StrEnum):
+class AlgoStatus(Word):
     """Venue status of a conditional (algo) order."""
 
     NEW = "NEW"
@@ -155,12 +161,12 @@ _TERMINAL_ORDER = frozenset(
 _TERMINAL_ALGO = frozenset({AlgoStatus.CANCELED, AlgoStatus.FINISHED, AlgoStatus.REJECTED, AlgoStatus.EXPIRED})
 
 
-class LiquiditySide(StrEnum):
+class LiquiditySide(Word):
     MAKER = "MAKER"
     TAKER = "TAKER"
 
 
-class Leg(StrEnum):
+class Leg(Word):
     """Role of an order within its trade. The value is the letter in the client order id."""
 
     ENTRY = "E"
@@ -173,7 +179,7 @@ class Leg(StrEnum):
         return self is not Leg.ENTRY
 
 
-class OrderService(StrEnum):
+class OrderService(Word):
     """Which venue service holds an order: the two have separate id spaces and end points."""
 
     PLAIN = "plain"
@@ -188,13 +194,13 @@ class Priority(IntEnum):
     QUERY = 2
 
 
-class Severity(StrEnum):
+class Severity(Word):
     INFO = "info"
     WARNING = "warning"
     CRITICAL = "critical"
 
 
-class SymbolStatus(StrEnum):
+class SymbolStatus(Word):
     """Contract status. Everything but TRADING blocks entries."""
 
     TRADING = "TRADING"

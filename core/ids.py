@@ -10,7 +10,8 @@ from core.frozen import quick_init
 
 PREFIX = "ft"
 _PATTERN = re.compile(r"^ft-(?P<epoch>[0-9a-z]+)-(?P<intent>[0-9a-z]+)-(?P<leg>[ESTC])(?P<attempt>[0-9a-z]+)$")
-_VENUE_PATTERN = re.compile(r"^[\.A-Z\:/a-z0-9_-]{1,36}$")
+ID_LENGTH_MAX = 36
+"""Longest id that the venue takes."""
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 
 
@@ -29,8 +30,8 @@ class ClientOrderId:
     attempt: int
 
     def __str__(self) -> str:
-        text = f"{PREFIX}-{_base36(self.epoch)}-{_base36(self.intent)}-{self.leg.value}{_base36(self.attempt)}"
-        if not _VENUE_PATTERN.match(text):
+        text = f"{PREFIX}-{_base36(self.epoch)}-{_base36(self.intent)}-{self.leg}{_base36(self.attempt)}"
+        if len(text) > ID_LENGTH_MAX:  # its characters are all acceptable
             raise ValueError(f"client order id {text!r} is not acceptable to the venue")
         return text
 

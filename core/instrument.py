@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_EVEN, Decimal
 from enum import Enum
+from functools import lru_cache
 
 from core.enums import SymbolStatus
 
@@ -67,7 +68,13 @@ class Instrument:
 def _to_grid(value: Decimal, grid: Decimal, rounding: Rounding) -> Decimal:
     """Round to a multiple of `grid`, keeping the grid's own exponent (plain notation on the wire)."""
     multiples = (value / grid).to_integral_value(rounding=rounding.value)
-    return (multiples * grid).quantize(grid.normalize() if grid < 1 else Decimal(1))
+    return (multiples * grid).quantize(_unit(grid))
+
+
+@lru_cache(maxsize=1_024)
+def _unit(grid: Decimal) -> Decimal:
+    """Return a number with the exponent of everything on `grid`."""
+    return grid.normalize() if grid < 1 else Decimal(1)
 
 
 def plain(value: Decimal) -> str:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
-from enum import StrEnum
 
 from core.candle import ClosedCandle
 from core.enums import (
@@ -21,6 +20,7 @@ from core.enums import (
     PositionSide,
     Severity,
     Side,
+    Word,
 )
 from core.frozen import quick_init
 from core.signal import Signal, Verdict
@@ -28,7 +28,7 @@ from core.signal import Signal, Verdict
 ZERO = Decimal(0)
 
 
-class SignalStatus(StrEnum):
+class SignalStatus(Word):
     RECEIVED = "received"
     APPROVED = "approved"
     DENIED = "denied"
@@ -36,7 +36,7 @@ class SignalStatus(StrEnum):
     ENTERED = "entered"
 
 
-class TradeState(StrEnum):
+class TradeState(Word):
     """Lifecycle of one trade (an entry intent and everything that follows from it)."""
 
     INTENT = "intent"
@@ -51,7 +51,7 @@ class TradeState(StrEnum):
     REFUSED = "refused"
 
 
-class ExitReason(StrEnum):
+class ExitReason(Word):
     STOP = "stop"
     TARGET = "target"
     MAX_HOLDING = "max_holding"

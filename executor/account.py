@@ -59,7 +59,7 @@ class Positions:
         """
         by_leg = {(row.symbol, row.position_side): row for row in rows}
         told: set[LegKey] = set()
-        for key in {*legs, *by_leg}:
+        for key in sorted({*legs, *by_leg}):
             if issued_ms <= self._activity_ms.get(key[0], -1):
                 continue
             row = by_leg.get(key)

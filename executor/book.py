@@ -40,6 +40,7 @@ class Book:
 
     def add_order(self, trade: Trade, order: TrackedOrder) -> None:
         trade.orders[order.client_order_id] = order
+        trade.recount()
         self._by_client[order.client_order_id] = (trade, order)
         self.link(trade, order)
 

@@ -7,12 +7,11 @@ run on `Tick`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 from core.commands import (
-    FetchSymbolConfig,
     SubmitOrder,
     VenueCommand,
     VenueReply,
@@ -38,13 +37,11 @@ from core.events import (
     Tick,
     UnknownVenueMessage,
 )
-from core.ids import is_ours
 from core.limits import SymbolLimits, TradingConfig
-from core.orders import AlgoOrderReport, OrderReport
 from core.ports import InstrumentSource
 from core.restore import RestoredState
-from executor import audit, deadman, doubt, entry, fencing, kill, ledger, valuation
-from executor.account import TRANSFER_REASONS, Account
+from executor import audit, deadman, entry, fencing, kill, ledger, valuation
+from executor.account import Account
 from executor.book import Book
 from executor.days import DayLedger
 from executor.desk import Desk
@@ -67,10 +64,10 @@ from executor.policy import ExecutionPolicy
 from executor.reconcile import Reconciler
 from executor.replies import Replies
 from executor.restoring import restore_trades
-from executor.setup import SetupReport, block_if_different
-from executor.steering import steer, wake
+from executor.setup import SetupReport
+from executor.steering import steer, steer_all
 from executor.tracked import Phase
-from executor.trade import Trade
+from executor.user_stream import UserStream
 from executor.view import CoreView, view_of
 
 
@@ -98,7 +95,7 @@ class TradingCore:
             config=config,
             instruments=instruments,
             policy=policy,
-            out=Outbox(writes_steps=policy.writes_steps),
+            out=Outbox(writes_steps=policy.writes_steps, writes_orders=policy.writes_orders),
             epoch=epoch,
             next_intent=max(next_intent, restored.next_intent),
             book=Book(),
@@ -148,7 +145,8 @@ class TradingCore:
     def _take_time(self, event: Input) -> None:
         desk = self._desk
         desk.now_ms = max(desk.now_ms, event.received_time_ms)
-        desk.venue_ms = max(desk.venue_ms, getattr(event, "event_time_ms", 0))
+        venue_ms = getattr(event, "event_time_ms", 0)
+        desk.venue_ms = max(desk.venue_ms, venue_ms)
         if desk.history_start_ms == 0 and desk.venue_ms > 0:
             self._start()
 
@@ -176,11 +174,11 @@ class TradingCore:
         for halt in desk.halts.expire(desk.venue_ms):
             desk.write("" if halt.scope == "*" else halt.scope, halt)
         if desk.held or desk.suspects:
-            self._steer_all([*ledger.settle_held(desk), *audit.audit(desk)])
+            steer_all(desk, [*ledger.settle_held(desk), *audit.audit(desk)])
         if desk.unwinding:
             kill.tick(desk)
         if desk.book.active:
-            self._steer_all(list(desk.book.active.values()))
+            steer_all(desk, list(desk.book.active.values()))
         self._reconciler.tick(desk)
         deadman.tick(desk)
         self._write_valuation()
@@ -211,10 +209,6 @@ class TradingCore:
             and desk.venue_ms - self._stat_venue_ms >= policy.account_stat_venue_ms
         )
 
-    def _steer_all(self, trades: Iterable[Trade]) -> None:
-        for trade in trades:
-            steer(self._desk, trade)
-
     # --- market -------------------------------------------------------------------------------------------------
 
     def _on_price(self, event: PriceUpdated) -> None:
@@ -236,6 +230,11 @@ class TradingCore:
     def _on_mark(self, event: MarkPriceUpdated) -> None:
         self._desk.market.of(event.symbol).on_mark(event)
 
+    def _on_instruments(self, _event: InstrumentsRefreshed) -> None:
+        """Remember the filters of what is open: a contract that is listed no more must still be left."""
+        for trade in self._desk.book.active.values():
+            self._desk.instrument_for_exit(trade.symbol)
+
     def _on_signal(self, event: SignalReceived) -> None:
         desk = self._desk
         if not self._is_valued:  # the signals of one candle close share a valuation
@@ -246,82 +245,6 @@ class TradingCore:
         entered = desk.book.by_intent(intent)
         if entered is not None:
             valuation.count_entry(desk, entered)
-
-    # --- user stream --------------------------------------------------------------------------------------------
-
-    def _on_order(self, event: OrderUpdated) -> None:
-        self._take_order(event.report)
-
-    def _take_order(self, report: OrderReport) -> None:
-        """Apply a plain order's report and the execution it carries; steer the trades that it changed."""
-        desk = self._desk
-        owner = desk.book.owner_of_report(report)
-        if owner is not None:
-            doubt.apply_report(desk, *owner, report)
-        changed = ledger.take_stream_fill(desk, report.fill, owner) if report.fill is not None else None
-        if owner is None:
-            self._take_unknown(report.client_order_id)
-        for trade in {id(t): t for t in (changed, owner[0] if owner else None) if t is not None}.values():
-            wake(self._desk, trade)
-
-    def _on_algo(self, event: AlgoOrderUpdated) -> None:
-        self._take_algo(event.report)
-
-    def _take_algo(self, report: AlgoOrderReport) -> None:
-        desk = self._desk
-        owner = desk.book.by_client_id(report.client_order_id)
-        if owner is None:
-            self._take_unknown(report.client_order_id)
-            return
-        doubt.apply_report(desk, *owner, report)
-        self._steer_all(ledger.settle_held(desk))
-        wake(self._desk, owner[0])
-
-    def _take_unknown(self, client_order_id: str) -> None:
-        """An order with our prefix that the book does not know: a lost row, or another process on this account."""
-        if is_ours(client_order_id):
-            self._desk.demand_reconcile(f"unknown order {client_order_id} with our prefix")
-            fencing.freeze_if_younger(self._desk, client_order_id)
-
-    def _on_account(self, event: AccountUpdated) -> None:
-        desk = self._desk
-        desk.account.on_balances(event.balances)
-        if event.reason in TRANSFER_REASONS:
-            desk.account.on_transfer(event.balances)
-        for row in event.positions:
-            if row.position_side not in desk.position_sides():
-                continue
-            desk.positions.from_stream(row, event.event_time_ms, event.received_time_ms)
-            desk.suspect(row.symbol, row.position_side)
-            self._steer_all(desk.book.of_symbol(row.symbol))
-        if event.reason == "FUNDING_FEE":
-            desk.ask("", self._income.command())
-
-    def _on_account_config(self, event: AccountConfigChanged) -> None:
-        """Somebody changed leverage: no entries on the symbol until what was read equals the configuration."""
-        desk = self._desk
-        if event.symbol is None or event.symbol not in desk.setup or event.leverage is None:
-            return
-        changed = replace(desk.setup[event.symbol], leverage=event.leverage)
-        desk.setup[event.symbol] = block_if_different(changed, desk.limits_of(event.symbol))
-        desk.send(event.symbol, FetchSymbolConfig(event.symbol))
-
-    def _on_margin_call(self, event: MarginCalled) -> None:
-        symbols = ", ".join(event.symbols)
-        self._desk.alert(
-            f"margin-call:{symbols}:{self._desk.days.day}",
-            Severity.CRITICAL,
-            "Margin call",
-            f"The venue warns that these positions come close to liquidation: {symbols}.",
-        )
-
-    def _on_instruments(self, _event: InstrumentsRefreshed) -> None:
-        """Remember the filters of what is open: a contract that is listed no more must still be left."""
-        for trade in self._desk.book.active.values():
-            self._desk.instrument_for_exit(trade.symbol)
-
-    def _on_unknown(self, event: UnknownVenueMessage) -> None:
-        self._desk.demand_reconcile(f"unreadable message {event.kind}")
 
     # --- control ------------------------------------------------------------------------------------------------
 
@@ -346,7 +269,7 @@ class TradingCore:
 
     def _on_flatten(self, event: FlattenRequested) -> None:
         kill.flatten(self._desk, event.symbol, event.detail)
-        self._steer_all(self._desk.book.of_symbol(event.symbol))
+        steer_all(self._desk, self._desk.book.of_symbol(event.symbol))
 
     def _on_resume(self, _event: ResumeRequested) -> None:
         kill.resume(self._desk)
@@ -400,6 +323,7 @@ class TradingCore:
         def ignore(_event: object) -> None:
             """Candles and quotes are the strategies' business."""
 
+        stream = UserStream(self._desk, self._income)
         return {
             Tick: self._on_tick,
             PriceUpdated: self._on_price,
@@ -408,12 +332,12 @@ class TradingCore:
             QuoteUpdated: ignore,
             InstrumentsRefreshed: self._on_instruments,
             SignalReceived: self._on_signal,
-            OrderUpdated: self._on_order,
-            AlgoOrderUpdated: self._on_algo,
-            AccountUpdated: self._on_account,
-            AccountConfigChanged: self._on_account_config,
-            MarginCalled: self._on_margin_call,
-            UnknownVenueMessage: self._on_unknown,
+            OrderUpdated: stream.on_order,
+            AlgoOrderUpdated: stream.on_algo,
+            AccountUpdated: stream.on_account,
+            AccountConfigChanged: stream.on_account_config,
+            MarginCalled: stream.on_margin_call,
+            UnknownVenueMessage: stream.on_unknown,
             StreamChanged: self._on_stream,
             ClockJumped: self._on_clock_jump,
             VenueReply: self._replies.take,

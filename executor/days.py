@@ -113,8 +113,10 @@ class DayLedger:
 
     def _row(self, trade: Trade, time_ms: int) -> PerformanceRecord:
         day = utc_day(time_ms)
-        key = (trade.strategy, trade.symbol, day)
-        empty = PerformanceRecord(
+        known = self._rows.get((trade.strategy, trade.symbol, day))
+        if known is not None:
+            return known
+        return PerformanceRecord(
             strategy=trade.strategy,
             symbol=trade.symbol,
             day=day,
@@ -128,7 +130,6 @@ class DayLedger:
             entered_quantity=ZERO,
             updated_time_ms=time_ms,
         )
-        return self._rows.get(key, empty)
 
     def _put(self, row: PerformanceRecord) -> PerformanceRecord:
         self._rows[row.strategy, row.symbol, row.day] = row

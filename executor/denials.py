@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
+
+from core.enums import Word
 
 
-class DenialCode(StrEnum):
+class DenialCode(Word):
     """The first check that refused. Stored with every denied signal."""
 
     # state of the trader and the venue

@@ -237,7 +237,8 @@ class Desk:
 
     def suspect(self, symbol: str, side: PositionSide) -> None:
         """Have the leg compared with the venue's word by the audit."""
-        self.suspects.setdefault((symbol, side), Suspicion(self.now_ms))
+        if (symbol, side) not in self.suspects:
+            self.suspects[symbol, side] = Suspicion(self.now_ms)
 
     def demand_reconcile(self, reason: str) -> None:
         """No entries until a reconciliation that starts from now on has succeeded."""

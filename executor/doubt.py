@@ -71,6 +71,7 @@ def apply_report(desk: Desk, trade: Trade, order: TrackedOrder, report: OrderRep
     else:
         news = order.apply_algo(report, desk.now_ms)
     if news:
+        trade.recount()
         desk.book.link(trade, order)
         desk.touch(trade)
     return news

@@ -158,7 +158,7 @@ def leaving(desk: Desk, trade: Trade) -> ExitReason | None:
 
 def unwind(desk: Desk, trade: Trade) -> None:
     """Cancel the entry of a trade that has to be left and close what it holds; an expired entry is only cancelled."""
-    reason = leaving(desk, trade)
+    reason = leaving(desk, trade) if desk.unwinding else None
     entry = trade.entry
     if entry is not None and not entry.has_ended and entry.phase is not Phase.SENDING:
         is_expired = desk.now_ms - entry.sent_ms >= desk.config.limits.order_ttl_ms

@@ -6,13 +6,12 @@ pair that is not in the table is a bug or a venue surprise and raises `IllegalTr
 
 from __future__ import annotations
 
-from enum import StrEnum
-
+from core.enums import Word
 from core.errors import IllegalTransition
 from core.records import TradeState
 
 
-class TradeEvent(StrEnum):
+class TradeEvent(Word):
     SENT = "sent"
     ACKNOWLEDGED = "acknowledged"
     OUTCOME_UNKNOWN = "outcome_unknown"

@@ -24,11 +24,12 @@ class Outbox:
     """Collects what a step wants done. All decisions of a step come before any of its effects, so that the order inside
     a symbol is always the same: one write of everything that changed, the requests, the alerts.
 
-    Without `writes_steps` a trade is written only once nothing of it is left at the venue.
+    Without `writes_steps` a trade is written only once nothing of it is left at the venue; without `writes_orders` only
+    the row of its position.
     """
 
-    def __init__(self, *, writes_steps: bool = True) -> None:
-        self._writes_steps = writes_steps
+    def __init__(self, *, writes_steps: bool = True, writes_orders: bool = True) -> None:
+        self._writes_steps, self._writes_orders = writes_steps, writes_orders
         self._batches: dict[str, _Batch] = {}
 
     def _batch(self, symbol: str) -> _Batch:
@@ -44,7 +45,7 @@ class Outbox:
 
     def touch(self, trade: Trade, *, durable: bool = False) -> None:
         """Write what has changed of `trade` by the end of the step."""
-        batch = self._batch(trade.symbol)
+        batch = self._batches.get(trade.symbol) or self._batch(trade.symbol)
         batch.trades[trade.intent_id] = trade
         batch.durable |= durable
 
@@ -66,10 +67,13 @@ class Outbox:
             records = batch.records
             for trade in batch.trades.values():
                 if self._writes_steps or trade.is_clear:
-                    records.extend(trade.take_records(time_ms))
+                    taken = trade.take_records if self._writes_orders else trade.take_position_record
+                    records.extend(taken(time_ms))
             if records:
                 effects.append(Persist(tuple(records), batch.durable, proceed_on_failure=not batch.gated))
-            effects.extend(Send(command) for command in batch.commands)
-            effects.extend(Notify(alert) for alert in batch.alerts)
+            for command in batch.commands:
+                effects.append(Send(command))
+            for alert in batch.alerts:
+                effects.append(Notify(alert))
         self._batches.clear()
         return effects

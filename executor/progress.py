@@ -29,7 +29,7 @@ def sync_state(desk: Desk, trade: Trade) -> None:
         desk.write(trade.symbol, desk.days.entered(trade, desk.venue_ms))
 
 
-_BEFORE_FILL = (TradeState.INTENT, TradeState.SUBMITTED, TradeState.IN_DOUBT, TradeState.ACCEPTED)
+_BEFORE_FILL = frozenset({TradeState.INTENT, TradeState.SUBMITTED, TradeState.IN_DOUBT, TradeState.ACCEPTED})
 
 
 def _entry_event(trade: Trade, entry: TrackedOrder) -> TradeEvent | None:
@@ -41,7 +41,7 @@ def _entry_event(trade: Trade, entry: TrackedOrder) -> TradeEvent | None:
 
 def _filled_event(trade: Trade, entry: TrackedOrder) -> TradeEvent | None:
     is_complete = entry.phase is Phase.DONE or entry.executed >= trade.quantity
-    if trade.state in (*_BEFORE_FILL, TradeState.REFUSED):
+    if trade.state in _BEFORE_FILL or trade.state is TradeState.REFUSED:
         return TradeEvent.ENTRY_COMPLETE if is_complete else TradeEvent.PARTLY_FILLED
     return TradeEvent.ENTRY_COMPLETE if is_complete and trade.state is TradeState.PARTIALLY_FILLED else None
 

@@ -170,8 +170,10 @@ def _tend_target(desk: Desk, trade: Trade) -> None:
     entry_price = trade.entry_price
     if trade.target_abandoned or instrument is None or entry_price is None or trade.standing(Leg.STOP) is None:
         return
+    if trade.standing(Leg.TARGET) is not None or desk.now_ms < trade.timers.target_retry_at_ms:
+        return
     planned = trade.plan.target_for(entry_price, trade.direction)
-    if planned is None or trade.standing(Leg.TARGET) is not None or desk.now_ms < trade.timers.target_retry_at_ms:
+    if planned is None:
         return
     if sum(1 for _ in trade.legs(Leg.TARGET)) >= desk.policy.target_tries:
         _abandon_target(desk, trade)

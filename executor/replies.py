@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import replace
 
 from core.commands import (
@@ -28,7 +28,7 @@ from executor.desk import Desk
 from executor.income import IncomeBook
 from executor.reconcile import Reconciler, suspect_differences
 from executor.setup import block_if_different
-from executor.steering import steer, wake
+from executor.steering import steer_all, wake
 from executor.tracked import Phase, TrackedOrder
 from executor.trade import Trade
 
@@ -57,7 +57,7 @@ class Replies:
         issued_ms = self._desk.inflight.pop(reply.command, self._desk.now_ms)
         handler = self._handlers.get(type(reply.command))
         traded = handler(reply, issued_ms) if handler is not None else None
-        if reply.command == kill.COMMIT_PROOF:
+        if self._desk.unwinding and reply.command == kill.COMMIT_PROOF:
             kill.on_answer(self._desk)
         self._reconciler.on_reply(self._desk, reply, traded or set())
 
@@ -77,7 +77,7 @@ class Replies:
             self._on_refused(trade, order, outcome)
         elif isinstance(outcome.payload, OrderReport | AlgoOrderReport):
             doubt.apply_report(desk, trade, order, outcome.payload)
-            self._steer_all(ledger.settle_held(desk))
+            steer_all(desk, ledger.settle_held(desk))
         wake(desk, trade)
 
     def _on_refused(self, trade: Trade, order: TrackedOrder, refused: Refused) -> None:
@@ -111,7 +111,7 @@ class Replies:
         desk = self._desk
         assert isinstance(reply.command, QueryOrder)
         trade = doubt.on_query_reply(desk, reply, reply.command)
-        self._steer_all(ledger.settle_held(desk))
+        steer_all(desk, ledger.settle_held(desk))
         if trade is not None:
             wake(desk, trade)
 
@@ -126,7 +126,7 @@ class Replies:
         desk.positions.from_query(rows, legs, issued_ms, reply.event_time_ms)
         suspect_differences(desk)
         if command.symbol is not None:
-            self._steer_all(desk.book.of_symbol(command.symbol))
+            steer_all(desk, desk.book.of_symbol(command.symbol))
 
     def _known_symbols(self) -> set[str]:
         desk = self._desk
@@ -164,7 +164,3 @@ class Replies:
             if row.symbol in desk.setup:
                 found = replace(desk.setup[row.symbol], leverage=row.leverage, margin_type=row.margin_type)
                 desk.setup[row.symbol] = block_if_different(found, desk.limits_of(row.symbol))
-
-    def _steer_all(self, trades: Iterable[Trade]) -> None:
-        for trade in trades:
-            steer(self._desk, trade)

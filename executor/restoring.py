@@ -112,6 +112,7 @@ def _presumed_entry(trade: Trade, now_ms: int) -> TrackedOrder:
 
 def _restore_state(trade: Trade, now_ms: int) -> None:
     """An intent that was never seen to reach the venue is in doubt; open ones go on where they were."""
+    trade.recount()
     if trade.is_over:
         return
     if trade.entry is None and trade.state not in _STILL_OPEN:

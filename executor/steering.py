@@ -6,6 +6,8 @@ one all end in the same actions.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from core.enums import Leg, OrderService, Severity
 from core.errors import IllegalTransition
 from core.records import TradeState
@@ -53,6 +55,11 @@ def _steer(desk: Desk, trade: Trade) -> None:
         settle.settle(desk, trade)
 
 
+def steer_all(desk: Desk, trades: Iterable[Trade]) -> None:
+    for trade in trades:
+        steer(desk, trade)
+
+
 def is_at_rest(desk: Desk, trade: Trade) -> bool:
     """True when a look at `trade` would change nothing: entered, booked, guarded by a live stop, and no time is up.
 
@@ -64,10 +71,10 @@ def is_at_rest(desk: Desk, trade: Trade) -> bool:
     timers = trade.timers
     if timers.naked_since_ms is not None or timers.beyond_since_ms is not None or timers.fills_asked_ms is not None:
         return False
-    if trade.exit_requested is not None:
+    if trade.exit_requested is not None or trade.lacks_fills or trade.leaves <= 0 or trade.entry_price is None:
         return False
     legs = _resting_legs(trade)
-    if legs is None or trade.leaves <= 0 or trade.entry_price is None:
+    if legs is None:
         return False
     stop, target = legs
     if target is None and not trade.target_abandoned and not trade.plan.is_without_target:
@@ -79,7 +86,7 @@ def _resting_legs(trade: Trade) -> tuple[TrackedOrder, TrackedOrder | None] | No
     """Return the one live stop and the live target, if any; None when an order of the trade needs attention."""
     stop = target = None
     for order in trade.orders.values():
-        if order.reported > order.booked or order.is_firing:
+        if order.is_firing:
             return None
         if order.has_ended:
             continue

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from decimal import Decimal
-from enum import StrEnum
 
-from core.enums import AlgoStatus, Leg, OrderService, OrderStatus, OrderType, PositionSide, Side
+from core.enums import AlgoStatus, Leg, OrderService, OrderStatus, OrderType, PositionSide, Side, Word
 from core.ids import ClientOrderId
 from core.orders import AlgoOrderReport, AlgoOrderRequest, OrderReport, OrderRequest
 from core.records import OrderRecord
@@ -18,7 +17,7 @@ from core.records import OrderRecord
 ZERO = Decimal(0)
 
 
-class Phase(StrEnum):
+class Phase(Word):
     """What we know of the request itself. LIVE and DONE are the venue's word, the others are ours."""
 
     SENDING = "SENDING"
@@ -108,7 +107,7 @@ class TrackedOrder:
     def status(self) -> str:
         if self.phase in (Phase.LIVE, Phase.DONE) and self.venue_status:
             return self.venue_status
-        return self.phase.value
+        return str(self.phase)
 
     def apply_plain(self, report: OrderReport, now_ms: int) -> bool:
         """Apply a report about this order (or about the plain order that a trigger made); True when it told news.

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from decimal import Decimal
 
 from core.enums import Direction, Leg, PositionSide
@@ -23,6 +23,7 @@ from executor.lifecycle import TERMINAL, TradeEvent, next_state
 from executor.tracked import TrackedOrder
 
 ZERO = Decimal(0)
+_Row = IntentRecord | PositionRecord | OrderRecord
 
 _SPECIAL_CLIENT_IDS = {
     "autoclose-": ExitReason.LIQUIDATION,
@@ -102,8 +103,15 @@ class Trade:
     entry_counted: bool = False
     target_abandoned: bool = False
     timers: Timers = field(default_factory=Timers)
-    _written: dict[object, Record] = field(default_factory=dict)
+    _written: dict[object, _Row] = field(default_factory=dict)
     _new_fills: list[FillRecord] = field(default_factory=list)
+    entered: Decimal = field(default=ZERO, init=False)
+    """Quantity entered: by the entry order (told or booked) and by others who added to the position."""
+    exited: Decimal = field(default=ZERO, init=False)
+    leaves: Decimal = field(default=ZERO, init=False)
+    """Quantity still open as far as we know; never negative."""
+    lacks_fills: bool = field(default=False, init=False)
+    """True while the venue told of executions that are not booked yet."""
 
     # --- orders -------------------------------------------------------------------------------------------------
 
@@ -140,25 +148,18 @@ class Trade:
 
     # --- quantities ---------------------------------------------------------------------------------------------
 
-    @property
-    def entered(self) -> Decimal:
-        """Quantity entered: by the entry order (told or booked) and by others who added to the position."""
+    def recount(self) -> None:
+        """Sum up `entered`, `exited`, `leaves` and `lacks_fills`; due whenever an order or what is booked changed."""
         entry = self.orders.get(self.client_order_id)
-        return self.added if entry is None else entry.executed + self.added
-
-    @property
-    def exited(self) -> Decimal:
-        total = self.exited_elsewhere
+        self.entered = self.added if entry is None else entry.executed + self.added
+        exited, lacks_fills = self.exited_elsewhere, False
         for order in self.orders.values():
             if order.leg is not Leg.ENTRY:
-                total += order.reported if order.reported > order.booked else order.booked
-        return total
-
-    @property
-    def leaves(self) -> Decimal:
-        """Quantity still open as far as we know; never negative."""
-        left = self.entered - self.exited
-        return left if left > 0 else ZERO
+                exited += order.executed
+            lacks_fills |= order.lacks_fills
+        self.exited, self.lacks_fills = exited, lacks_fills
+        left = self.entered - exited
+        self.leaves = left if left > 0 else ZERO
 
     @property
     def signed_leaves(self) -> Decimal:
@@ -169,13 +170,6 @@ class Trade:
         """Our clock at the newest fill, or at the newest word about the entry: positions read before say nothing."""
         entry = self.entry
         return max(self.last_fill_ms, entry.confirmed_ms or 0 if entry is not None else 0)
-
-    @property
-    def lacks_fills(self) -> bool:
-        for order in self.orders.values():  # noqa: SIM110 - a generator costs three times as much, at every look
-            if order.reported > order.booked:
-                return True
-        return False
 
     @property
     def is_over(self) -> bool:
@@ -251,6 +245,7 @@ class Trade:
         record = self._fill_record(fill, order, now_ms, correction)
         self.fills.append(record)
         self._new_fills.append(record)
+        self.recount()
         return record
 
     def _sum_up(self, fill: FillReport, now_ms: int) -> None:
@@ -301,18 +296,29 @@ class Trade:
         """Return the rows that differ from those taken before: new fills, then intent, position and orders."""
         records: list[Record] = list(self._new_fills)
         self._new_fills.clear()
-        candidates: list[IntentRecord | PositionRecord | OrderRecord] = [self.to_intent_record(0)]
+        self._add_changed(records, IntentRecord, self.to_intent_record, time_ms)
         if self.opened_time_ms is not None:
-            candidates.append(self.to_position_record(0))
-        candidates.extend(order.to_record(0) for order in self.orders.values())
-        for candidate in candidates:
-            key = candidate.client_order_id if isinstance(candidate, OrderRecord) else type(candidate)
-            if self._written.get(key) != candidate:
-                self._written[key] = candidate
-                records.append(replace(candidate, updated_time_ms=time_ms))
+            self._add_changed(records, PositionRecord, self.to_position_record, time_ms)
+        for order in self.orders.values():
+            self._add_changed(records, order.client_order_id, order.to_record, time_ms)
         if records:
             self.updated_time_ms = time_ms
         return records
+
+    def take_position_record(self, time_ms: int) -> list[Record]:
+        """Return the position's row alone, where there is a position and the row differs from the one taken before."""
+        records: list[Record] = []
+        if self.opened_time_ms is not None:
+            self._add_changed(records, PositionRecord, self.to_position_record, time_ms)
+        return records
+
+    def _add_changed(self, records: list[Record], key: object, make: Callable[[int], _Row], time_ms: int) -> None:
+        """Append the row that `make` returns, stamped with `time_ms`, unless only its stamp would be new."""
+        known = self._written.get(key)
+        if known is not None and make(known.updated_time_ms) == known:
+            return
+        row = self._written[key] = make(time_ms)
+        records.append(row)
 
     def to_intent_record(self, updated_time_ms: int) -> IntentRecord:
         return IntentRecord(

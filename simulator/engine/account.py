@@ -20,6 +20,8 @@ from simulator.engine.orders import ZERO
 from simulator.engine.state import Position
 from simulator.engine.views import AccountView, BalanceView, PositionView
 
+_SIDES = tuple(PositionSide)
+
 
 @quick_init
 @dataclass(frozen=True, slots=True)
@@ -72,8 +74,9 @@ class Account:
     def open_positions(self, symbol: str | None = None) -> list[Position]:
         """Return the non-flat positions in the market's symbol order, LONG before SHORT."""
         if symbol is not None:
-            found = (self._state.positions.get((symbol, side)) for side in PositionSide)
-            return [position for position in found if position is not None and position.quantity]
+            positions = self._state.positions
+            found = [positions[key] for side in _SIDES if (key := (symbol, side)) in positions]
+            return [position for position in found if position.quantity]
         held = {position.symbol for position in self._state.positions.values() if position.quantity}
         return [position for name in self._in_order(held) for position in self.open_positions(name)]
 

@@ -1,4 +1,4 @@
-"""A trade at rest is not looked at: that must be exactly the case where a look would change nothing."""
+"""A trade at rest is not looked at: a look would change nothing then. Its totals are those of a new count."""
 
 from __future__ import annotations
 
@@ -24,6 +24,9 @@ def looks(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[bool, int]]:
 
     def checked(desk: Desk, trade: Trade) -> bool:
         rests = is_at_rest(desk, trade)
+        totals = (trade.entered, trade.exited, trade.leaves, trade.lacks_fills)
+        trade.recount()
+        assert totals == (trade.entered, trade.exited, trade.leaves, trade.lacks_fills)
         counts[rests] += 1
         if rests:
             before = _picture(desk, trade)
