@@ -24,7 +24,7 @@ def _plan(folder: Path) -> Plan:
 def test_short_soak_trades_under_faults_and_loses_nothing(tmp_path: Path) -> None:
     found, problems = soak(_plan(tmp_path))
     assert problems == []
-    assert found["trades"] > 5 and found["faults"] > 60 and found["core_starts"] == 3
+    assert found["trades"] > 2 and found["faults"] > 60 and found["core_starts"] == 3
     assert found["growth_per_day"]["candles_1m"]["rows"] == 8 * 720
 
 
