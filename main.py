@@ -36,6 +36,7 @@ from commands.common import (
     writable_folder,
 )
 from commands.download import download
+from commands.drift import drift
 from commands.exchange import exchange
 from commands.kill import KILL_FILE, flatten, kill, resume
 from commands.look import dashboard, why
@@ -216,8 +217,9 @@ async def trade(settings: Settings, options: RunOptions) -> int:
         from alerts.errors import ErrorAlertHandler
         from alerts.sink import OutboxSink
         from alerts.slack import SlackChannel
-        from commands.watch import Session, has_ended, live_view, market_end, summarize, watch_health
+        from commands.conditions import ConditionsLog, contracts_of
         from commands.pace import Parts, keep_pace
+        from commands.watch import Session, has_ended, live_view, market_end, summarize, watch_health
         from config.universe import choose_symbols
         from core.bus import Bus
         from core.router import EventRouter
@@ -300,8 +302,12 @@ async def trade(settings: Settings, options: RunOptions) -> int:
         user = BinanceUserStream(venue.settings, gateway, clock, router, venue_time=gateway.venue_time)
         lag = LoopLagProbe(clock, on_lag=functools.partial(latency.record, "loop_lag"))
 
+        conditions = ConditionsLog(database, VERSION, config, book, contracts_of(gateway.instruments(), setup))
+        conditions.note(gateway.venue_time_ms())
+
         def edited(outcome: ReloadOutcome) -> None:
             core.set_limits({name: book.limits(limits) for name, limits in config.symbols.items()})
+            conditions.note(gateway.venue_time_ms())
             events.add(gateway.venue_time_ms(), outcome.message, is_told=True)  # the watcher logs it at its level
 
         daily = DailySummary(alerts, database.repository, gateway, clock, mode=settings.mode.value)
@@ -351,11 +357,11 @@ async def trade(settings: Settings, options: RunOptions) -> int:
         opening_wallet = None if opening_books is None else opening_books.wallet
         view = functools.partial(live_view, session, executor, board, clock, gateway, events, opening_wallet)
         loops.start("console", run_console(view, console))
-        failure = failure or await loops.until(stop, options.seconds, market_end(venue, gateway))
-
         if options.lockstep:
             parts = Parts(executor, runner, feed, signals, market, user)
             loops.start("pace", keep_pace(venue.settings.rest_url, parts, clock, gateway))
+        failure = failure or await loops.until(stop, options.seconds, market_end(venue, gateway))
+
         executor.stop_entries()
         closing_books = await settler.settle() if opening_books is not None else None
         await executor.stop()
@@ -409,7 +415,20 @@ async def forget(database: Database, settings: Settings, gateway: BinanceGateway
     await asyncio.to_thread(database.retention.run, gateway.venue_time_ms(), days, decision_days)
 
 
-for command in (exchange, check, download, backtest, optimize, walkforward, kill, flatten, resume, dashboard, why):
+for command in (
+    exchange,
+    check,
+    download,
+    backtest,
+    optimize,
+    walkforward,
+    drift,
+    kill,
+    flatten,
+    resume,
+    dashboard,
+    why,
+):
     app.command()(command)
 app.add_typer(backtests, name="backtests")
 

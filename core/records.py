@@ -303,6 +303,15 @@ class AlertRecord:
     fields: Mapping[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class ConditionsRecord:
+    """Limits, parameters and contracts from `since_time_ms` on, as JSON; one row a change. Key: since_time_ms."""
+
+    since_time_ms: int
+    digest: str
+    conditions: str
+
+
 Record = (
     SignalRecord
     | IntentRecord
@@ -318,4 +327,5 @@ Record = (
     | IncomeRecord
     | HaltRecord
     | AlertRecord
+    | ConditionsRecord
 )

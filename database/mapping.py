@@ -22,6 +22,7 @@ from core.records import (
     AccountStatRecord,
     AlertRecord,
     CandleRecord,
+    ConditionsRecord,
     DecisionRecord,
     DenialRecord,
     FillRecord,
@@ -41,6 +42,7 @@ from database.tables import (
     AccountStatRow,
     AlertRow,
     CandleRow,
+    ConditionsRow,
     DecisionRow,
     DenialRow,
     FillRow,
@@ -275,5 +277,6 @@ MAPPINGS: dict[type[Any], TableMapping] = {
     IncomeRecord: TableMapping(IncomeRow, _plain_row, OnConflict.KEEP, ("transaction_id", "income_type")),
     HaltRecord: TableMapping(HaltRow, _plain_row, OnConflict.REPLACE, ("scope", "reason")),
     AlertRecord: TableMapping(AlertRow, _alert_row, OnConflict.KEEP, ("dedupe_key",)),
+    ConditionsRecord: TableMapping(ConditionsRow, _plain_row, OnConflict.REPLACE, ("since_time",)),
 }
 """Every member of `core.records.Record`; a test holds the two equal."""

@@ -15,6 +15,7 @@ from core.candle import DAY_MS, ClosedCandle
 from core.errors import RuntimeFailure
 from core.records import (
     AccountStatRecord,
+    ConditionsRecord,
     DenialRecord,
     FillRecord,
     HaltRecord,
@@ -28,10 +29,12 @@ from core.signal import Verdict, signal_id_for
 from database.column_types import epoch_ms, exact_sum
 from database.engine import describe
 from database.mapping import candle_from_row, from_row, signal_from_row, verdict_from_row
+from database.recorded import RecordedSpan, gate_of, read_span
 from database.restore import FINISHED, day_start_equity
 from database.tables import (
     AccountStatRow,
     CandleRow,
+    ConditionsRow,
     DecisionRow,
     DenialRow,
     FillRow,
@@ -50,6 +53,7 @@ from utils.timefmt import to_datetime, to_ms
 R = TypeVar("R")
 
 _STATS, _CANDLES, _DECISIONS = table_of(AccountStatRow), table_of(CandleRow), table_of(DecisionRow)
+_CONDITIONS = table_of(ConditionsRow)
 _DENIALS, _FILLS, _HALTS = table_of(DenialRow), table_of(FillRow), table_of(HaltRow)
 _INCOME, _META, _ORDERS = table_of(IncomeRow), table_of(MetaRow), table_of(OrderRow)
 _PERFORMANCE, _POSITIONS, _SIGNALS = table_of(PerformanceRow), table_of(PositionRow), table_of(SignalRow)
@@ -210,6 +214,21 @@ class Repository:
                 for column, values in zip(columns, zip(*rows, strict=True), strict=True):
                     column.extend(values)
         return columns
+
+    def recorded_span(self, start_ms: int, end_ms: int) -> RecordedSpan:
+        """What was traded on candles that opened within [start_ms, end_ms), for a replay of it."""
+        with self._session() as connection:
+            return read_span(connection, start_ms, end_ms)
+
+    def gate(self, strategy: str, symbol: str, interval: str, open_time_ms: int) -> str | None:
+        """The stored verdict on one candle, None where it was not judged."""
+        with self._session() as connection:
+            return gate_of(connection, strategy, symbol, interval, open_time_ms)
+
+    def newest_conditions(self) -> ConditionsRecord | None:
+        """Under which limits, parameters and contracts was traded last."""
+        statement = select(_CONDITIONS).order_by(_CONDITIONS.c.since_time.desc()).limit(1)
+        return next(iter(self._records(ConditionsRecord, statement)), None)
 
     def results_by_strategy(self) -> list[Result]:
         return self._results("strategy")

@@ -345,6 +345,16 @@ class LeaseRow(SQLModel, table=True):
     released: bool
 
 
+class ConditionsRow(SQLModel, table=True):
+    """Under which limits, parameters and contracts was traded from `since_time` on; one row a change."""
+
+    __tablename__: ClassVar[str] = "conditions"
+
+    since_time: datetime = _moment(primary_key=True, sa_column_kwargs={"autoincrement": False})
+    digest: str = _text()
+    conditions: str = _text()
+
+
 class CommandRow(SQLModel, table=True):
     """A request of a person to the trader (kill, flatten, resume), enqueued by one process and taken by another."""
 
