@@ -26,7 +26,11 @@ def _day_text(day_number: int) -> str:
 
 
 class DayLedger:
-    """Today's performance rows. A new UTC day (venue time) starts empty; yesterday's rows are in the database."""
+    """Performance rows by day. A new UTC day (venue time) starts empty.
+
+    Yesterday's rows are kept beside today's: what becomes known late (a close, funding) is added to the row of its own
+    day, which would otherwise be written anew with nothing but the late part.
+    """
 
     def __init__(self, restored: Iterable[PerformanceRecord] = (), consecutive_losses: int = 0) -> None:
         self._rows = {(row.strategy, row.symbol, row.day): row for row in restored}
@@ -46,7 +50,8 @@ class DayLedger:
             self.consecutive_losses = 0
         self.day = utc_day(time_ms)
         self._day_end_ms = time_ms - time_ms % DAY_MS + DAY_MS
-        self._rows = {key: row for key, row in self._rows.items() if key[2] == self.day}
+        kept = (self.day, utc_day(time_ms - DAY_MS))
+        self._rows = {key: row for key, row in self._rows.items() if key[2] in kept}
         self._nets = None
         return True
 

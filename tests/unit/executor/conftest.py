@@ -1,5 +1,7 @@
 """Every story told to the core in a laboratory is held to its golden transcript: each write, request and alert of it.
 
+It is also held to its lanes: what concerns a symbol is collected in that symbol's own batch of effects.
+
 A change of behaviour shows as a difference to read. `UPDATE_GOLDEN=1 uv run pytest tests/unit/executor` accepts it.
 """
 
@@ -13,7 +15,13 @@ from pathlib import Path
 
 import pytest
 
+from core.commands import SubmitOrder, VenueCommand
 from core.effects import Effect
+from core.enums import PositionSide
+from core.records import AlertRecord, HaltRecord, Record, SignalRecord
+from executor.desk import Desk
+from executor.halts import ALL
+from executor.outbox import Outbox
 from tests.conftest import ROOT
 from tests.unit.executor.lab import Lab
 from tests.unit.executor.transcript import Transcript
@@ -64,3 +72,53 @@ def _compare(text: str, golden: Path) -> None:
             "If that is meant: UPDATE_GOLDEN=1 uv run pytest tests/unit/executor",
             pytrace=False,
         )
+
+
+@pytest.fixture(autouse=True)
+def lanes_of_symbols(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Demand that every record, request and alert goes through the lane of its symbol ("" for the account's)."""
+    wrong: list[str] = []
+    write, send, notify, suspect = Outbox.write, Outbox.send, Outbox.notify, Desk.suspect
+
+    def expect(lane: object, symbol: str, what: object) -> None:
+        if lane != symbol:
+            wrong.append(f"lane {lane!r} instead of {symbol!r}: {what}")
+
+    def checked_write(out: Outbox, lane: str, *records: Record, durable: bool = False) -> None:
+        for record in records:
+            expect(lane, symbol_of_record(record, lane), record)
+        write(out, lane, *records, durable=durable)
+
+    def checked_send(out: Outbox, lane: str, command: VenueCommand, *, gated: bool = False) -> None:
+        order = command.approved.order if isinstance(command, SubmitOrder) else command
+        expect(lane, getattr(order, "symbol", None) or "", command)
+        send(out, lane, command, gated=gated)
+
+    def checked_notify(out: Outbox, lane: str, alert: AlertRecord) -> None:
+        symbol, colon, _ = alert.title.partition(": ")
+        expect(lane, symbol if colon and symbol.isupper() else "", alert.title)
+        notify(out, lane, alert)
+
+    def checked_suspect(desk: Desk, symbol: str, side: PositionSide) -> None:
+        if not isinstance(symbol, str) or not isinstance(side, PositionSide):
+            wrong.append(f"suspicion of a leg that does not exist: {symbol!r} {side!r}")
+        suspect(desk, symbol, side)
+
+    for owner, name, checked in (
+        (Outbox, "write", checked_write),
+        (Outbox, "send", checked_send),
+        (Outbox, "notify", checked_notify),
+        (Desk, "suspect", checked_suspect),
+    ):
+        monkeypatch.setattr(owner, name, checked)
+    yield
+    assert not wrong, wrong[:SHOWN_LINES_MAX]
+
+
+def symbol_of_record(record: Record, lane: str) -> str:
+    """Return the symbol whose lane a record belongs to; rows that name none stay where they are."""
+    if isinstance(record, HaltRecord):
+        return "" if record.scope == ALL else record.scope
+    if isinstance(record, SignalRecord):
+        return record.signal.symbol
+    return getattr(record, "symbol", lane or "")
