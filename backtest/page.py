@@ -15,11 +15,13 @@ GREEN, RED, BLUE, GREY = "#2a9d6e", "#d1495b", "#3b6fb6", "#8a8f98"
 _STYLE = """
 body{font:15px/1.5 system-ui,sans-serif;margin:0 auto;max-width:1180px;padding:24px;color:#1d2430;background:#fafbfc}
 h1{font-size:24px;margin:0 0 4px}h2{font-size:17px;margin:32px 0 4px}p{margin:4px 0;color:#5b6472}
-.tiles{display:grid;grid-template-columns:repeat(auto-fill,minmax(170px,1fr));gap:10px;margin:18px 0}
+.tiles{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(165px,45%),1fr));gap:10px;margin:18px 0}
 .tile{background:#fff;border:1px solid #e4e7ec;border-radius:8px;padding:10px 12px}
 .tile b{display:block;font-size:17px;font-variant-numeric:tabular-nums}.tile span{color:#5b6472;font-size:13px}
 table{border-collapse:collapse;background:#fff;margin:10px 0;font-variant-numeric:tabular-nums}
 th,td{border:1px solid #e4e7ec;padding:5px 10px;text-align:right}th{font-weight:600;text-align:left;color:#5b6472}
+.wide{overflow-x:auto}td:first-child{text-align:left}td{overflow-wrap:anywhere}
+@media(max-width:600px){body{padding:12px}}
 """
 
 
@@ -66,7 +68,7 @@ def layout(figure: Any, height: int = 300, **more: Any) -> Any:
     """Give a figure the look that all figures share; returns it."""
     settings: dict[str, Any] = {"showlegend": False, **more}
     figure.update_layout(
-        template="plotly_white", height=height, margin={"l": 60, "r": 20, "t": 10, "b": 40}, **settings
+        template="plotly_white", height=height, margin={"l": 60, "r": 20, "t": 32, "b": 40}, **settings
     )
     return figure
 
@@ -76,9 +78,10 @@ def _section(one: Section) -> str:
     if one.table:
         head, *rows = one.table
         cells = "".join(f"<th>{escape(cell)}</th>" for cell in head)
-        text += f"<table><tr>{cells}</tr>"
+        text += f'<div class="wide"><table><tr>{cells}</tr>'
         text += "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
-        text += "</table>"
+        text += "</table></div>"
     if one.figure is not None:
-        text += one.figure.to_html(full_html=False, include_plotlyjs=False, config={"displaylogo": False})
+        settings = {"displaylogo": False, "responsive": True}
+        text += one.figure.to_html(full_html=False, include_plotlyjs=False, config=settings)
     return text

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -30,8 +30,12 @@ def write_report(  # noqa: PLR0917 - everything that is shown
     curve: EquityCurve,
     candles: Sequence[ReplayCandles],
     notes: Iterable[str] = (),
+    made_with: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write the page. Curves are thinned to a few thousand points, which keep the extremes of what they leave out."""
+    """Write the page. Curves are thinned to a few thousand points, which keep the extremes of what they leave out.
+
+    `made_with` is what metrics.json has under `run`.
+    """
     go = plotly_for(path)
     deposit = float(metrics.deposit)
     sections = [
@@ -48,8 +52,31 @@ def write_report(  # noqa: PLR0917 - everything that is shown
         ("Exposure", "Open notional over time.", _exposure(go, curve)),
         ("From gross to net", "What fees, slippage and funding made of the result.", _costs(go, metrics)),
     ]
+    shown = [Section(*section) for section in sections] + _made_with(made_with or {})
     span = f"{day(metrics.start_time_ms)} to {day(metrics.end_time_ms)}, UTC"
-    write_page(path, title, (span, *notes), rows_of(metrics), (Section(*section) for section in sections))
+    write_page(path, title, (span, *notes), rows_of(metrics), shown)
+
+
+def _made_with(run: Mapping[str, Any]) -> list[Section]:
+    """Return the tables of what the result was made with: data and settings, and each strategy's parameters."""
+    facts = {"data": run.get("data"), "data SHA-256": run.get("data_sha256"), "code": run.get("code")}
+    facts |= run.get("settings", {}) | run.get("options", {})
+    rows = [(str(name), str(value)) for name, value in facts.items() if value not in (None, False)]
+    found = {
+        f"{symbol} {strategy}" if len(strategies) > 1 else symbol: parameters
+        for symbol, strategies in run.get("parameters", {}).items()
+        for strategy, parameters in strategies.items()
+    }
+    sections = [Section("Made with", table=[("setting", "value"), *rows])] if rows else []
+    if found:
+        names = dict.fromkeys(name for parameters in found.values() for name in parameters)
+        table = [(name, *(_text(parameters.get(name)) for parameters in found.values())) for name in names]
+        sections.append(Section("Parameters", table=[("parameter", *found), *table]))
+    return sections
+
+
+def _text(value: object) -> str:
+    return "-" if value is None else str(value)
 
 
 def _times(values: Iterable[int]) -> list[Any]:
@@ -79,7 +106,7 @@ def _equity(go: Any, curve: EquityCurve, deposit: float) -> Any:
         x=times, y=falls.tolist(), name="drawdown %", yaxis="y2", fill="tozeroy", line={"color": RED, "width": 1}
     )
     axes = {
-        "yaxis": {"domain": [0.34, 1], "title": "USDT"},
+        "yaxis": {"domain": [0.34, 1], "title": "USDT", "tickformat": ","},
         "yaxis2": {"domain": [0, 0.28], "title": "drawdown %"},
         "xaxis": {"anchor": "y2"},
     }
@@ -175,11 +202,18 @@ def _exposure(go: Any, curve: EquityCurve) -> Any:
 
 def _costs(go: Any, metrics: Metrics) -> Any:
     slippage = float(metrics.slippage)
+    steps = {
+        "before costs": float(metrics.gross_pnl) + slippage,
+        "slippage": -slippage,
+        "fees": -float(metrics.fees),
+        "funding": float(metrics.funding),
+    }
     figure = go.Figure(
         go.Waterfall(
-            x=["before costs", "slippage", "fees", "funding", "net"],
+            x=[*steps, "net"],
             measure=["absolute", "relative", "relative", "relative", "total"],
-            y=[float(metrics.gross_pnl) + slippage, -slippage, -float(metrics.fees), float(metrics.funding), 0],
+            y=[*steps.values(), 0],
+            text=[f"{value:+,.2f}" for value in (*steps.values(), float(metrics.net_pnl))],
             increasing={"marker": {"color": GREEN}},
             decreasing={"marker": {"color": RED}},
             totals={"marker": {"color": BLUE}},

@@ -36,10 +36,9 @@ def rows_of(metrics: Metrics) -> list[tuple[str, str]]:
             f"{metrics.ambiguous_exits:,}"
             + (f" ({metrics.finer_exits:,} more told by finer candles)" if metrics.finer_exits else ""),
         ),
-        (
-            "Signals",
-            f"{metrics.signals:,} ({metrics.signals_skipped:,} while in a trade, {metrics.signals_denied:,} denied)",
-        ),
+        ("Signals", f"{metrics.signals:,}"),
+        ("Skipped in a trade", f"{metrics.signals_skipped:,}"),
+        ("Signals denied", f"{metrics.signals_denied:,}"),
     ]
 
 

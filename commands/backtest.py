@@ -204,7 +204,7 @@ def _write(
         symbols = ", ".join(one.symbol for one in done.candles)
         write_report(
             out / "report.html", f"{names} on {symbols}", done.metrics, done.result.trades, done.curve, done.candles,
-            loaded.notes,
+            loaded.notes, made_with,
         )  # fmt: skip
 
 
