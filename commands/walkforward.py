@@ -170,12 +170,13 @@ def _print(title: str, found: WalkForward, plan: Plan, out: Path) -> None:
     from backtest.optimize.walk_report import table_of
     from backtest.optimize.walkforward import words_of
 
-    head, *rows = table_of(found, plan.objectives[0])
     table = Table(title=title)
-    for number, name in enumerate(head):
-        table.add_column(name, justify="right" if number > 1 else "left")
+    heads, *rows = table_of(found, plan.objectives[0])
+    for number, head in enumerate(heads):
+        if number != 1:  # the parameters are too wide for a terminal; report and JSON have them
+            table.add_column(head, justify="right" if number else "left", no_wrap=not number)
     for row in rows:
-        table.add_row(*row)
+        table.add_row(row[0], *row[2:])
     console = Console()
     console.print(table)
     for line in words_of(found):
