@@ -106,7 +106,7 @@ def _check_interval(table: Table) -> None:
     longer = np.concatenate(([False], (steps[1:] == steps[:-1]) & (steps[1:] > MINUTE_MS)))
     ends = np.flatnonzero(np.diff(longer, append=False))  # a stretch of even steps from the odd to the next
     for before, last in zip(ends[::2].tolist(), ends[1::2].tolist(), strict=False):
-        if last - before >= EVEN_STEPS:
+        if last - before + 1 >= EVEN_STEPS:
             minutes = int(steps[last]) // MINUTE_MS
             raise table.fault(before, f"from here on candles are {minutes} minutes apart: only 1m candles are replayed")
 

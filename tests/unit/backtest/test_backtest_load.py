@@ -128,6 +128,16 @@ def test_longer_or_mixed_intervals_are_refused_even_with_gaps_allowed(
         load(tmp_path, allow_gaps=allow_gaps)
 
 
+@pytest.mark.parametrize(("candles", "is_refused"), [(8, False), (9, True)])
+def test_nine_candles_at_an_even_distance_are_another_interval(tmp_path: Path, candles: int, is_refused: bool) -> None:
+    write(tmp_path, [*rows(*range(10)), *rows(*range(14, 14 + 5 * (candles - 1), 5)), *rows(100, 101)])
+    if is_refused:
+        with pytest.raises(ConfigurationError, match="line 11: from here on candles are 5 minutes apart"):
+            load(tmp_path, allow_gaps=True)
+    else:
+        assert len(load(tmp_path, allow_gaps=True).candles[0]) == 11 + candles
+
+
 def test_irregular_gaps_are_no_other_interval(tmp_path: Path) -> None:
     write(tmp_path, rows(0, 1, 6, 11, 16, 17, 18, 25))
     assert len(load(tmp_path, allow_gaps=True).candles[0]) == 8
