@@ -218,6 +218,7 @@ async def trade(settings: Settings, options: RunOptions) -> int:
         from alerts.sink import OutboxSink
         from alerts.slack import SlackChannel
         from commands.conditions import ConditionsLog, contracts_of
+        from commands.nightly import NightlyDrift
         from commands.pace import Parts, keep_pace
         from commands.watch import Session, has_ended, live_view, market_end, summarize, watch_health
         from config.universe import choose_symbols
@@ -310,7 +311,10 @@ async def trade(settings: Settings, options: RunOptions) -> int:
             conditions.note(gateway.venue_time_ms())
             events.add(gateway.venue_time_ms(), outcome.message, is_told=True)  # the watcher logs it at its level
 
-        daily = DailySummary(alerts, database.repository, gateway, clock, mode=settings.mode.value)
+        nightly = NightlyDrift(settings)
+        stack.callback(nightly.close)
+        mode = settings.mode.value
+        daily = DailySummary(alerts, database.repository, gateway, clock, mode=mode, review=nightly)
         gateway.on_sent, executor.on_sent = orders.on_wire, orders.on_recorded
         market.on_handled = functools.partial(latency.record, "message")
         watch_health(board, database, executor, feed, market, user, gateway, lag, latency)

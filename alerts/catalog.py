@@ -80,9 +80,10 @@ def error_logged(*, epoch: int, logger: str, text: str, time_ms: int) -> AlertRe
 
 
 def daily_summary(
-    *, mode: str, day: str, results: Mapping[str, PerformanceRecord], equity: Decimal, time_ms: int
+    *, mode: str, day: str, results: Mapping[str, PerformanceRecord], equity: Decimal, time_ms: int, review: str = ""
 ) -> AlertRecord:
-    """Result of one UTC day; `results` by a label such as `vwap_reversion BTCUSDT`."""
+    """Result of one UTC day; `results` by a label such as `vwap_reversion BTCUSDT`. `review` tells how it compares
+    with its replay."""
     rows = results.values()
     net = sum((net_of(row) for row in rows), Decimal(0))
     trades, wins = sum(row.trades for row in rows), sum(row.wins for row in rows)
@@ -96,6 +97,8 @@ def daily_summary(
         "fees": plain(sum((row.fees for row in rows), Decimal(0))),
         "equity": plain(equity),
     }
+    if review:
+        fields["drift"] = review
     return AlertRecord(
         f"daily:{mode}:{day}", Severity.INFO, f"Day {day} ({mode})", text or "No trades.", time_ms, fields
     )

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import json
+import shutil
 import sqlite3
 from collections import Counter
 from contextlib import closing
+from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
@@ -17,21 +20,24 @@ from backtest.load import load
 from backtest.parameters import active_strategies
 from backtest.run import replay
 from backtest.settings import ReplaySettings
+from commands.drift import compared
 from config.load import load_settings
 from config.symbols import load_trading_config
+from core.candle import DAY_MS
 from core.clock import VirtualClock
 from core.enums import Environment
 from core.records import Record
-from database.database import open_database
+from database.database import open_database, open_repository
 from simulator.market.recorded import load_directory
 from tests.acceptance.support import ROOT, Place
 
 pytestmark = pytest.mark.slow
 FOLDER = "klines/um_1m_2025-05"
 SYMBOLS = ("ENAUSDT", "ETHUSDT")
-START_MS = 1_746_896_400_000
-PLAYED_MINUTES = 300
-"""2025-05-10 17:00 UTC and the five hours from then on: a lively evening."""
+DAY = "2025-05-10"
+START_MS = 1_746_910_800_000
+PLAYED_MINUTES = 110
+"""2025-05-10 21:00 UTC to 22:50: lively, and flat at its end (a backtest writes a trade once it is over)."""
 
 TABLES = {
     "signals": "signal_id, strategy, symbol, interval, direction, candle_open_time, reference_price, stop_fraction, "
@@ -47,6 +53,15 @@ TABLES = {
 }
 OPEN_MEANWHILE = "SELECT signal_id FROM denials WHERE code = 'position_open'"
 """A backtest does not ask its executor about signals that stand while their symbol holds a position: it counts them."""
+
+
+@dataclass(frozen=True)
+class Played:
+    """A finished run in lock-step: its candles, what it wrote, what it said."""
+
+    data: Path
+    place: Place
+    said: str
 
 
 def shortened(folder: Path, target: Path) -> Path:
@@ -101,20 +116,81 @@ def value_of(value: Any) -> Any:
         return value
 
 
-def test_run_in_lockstep_and_backtest_of_the_same_candles_write_the_same_rows(
-    shared_data: Path, tmp_path: Path
-) -> None:
-    data = shortened(shared_data / FOLDER, tmp_path / "data")
-    place = Place(tmp_path)
-
+@pytest.fixture(scope="module")
+def played(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Played:
+    folder = tmp_path_factory.mktemp("lockstep")
+    data, place = shortened(shared_data / FOLDER, folder / "data"), Place(folder)
     finished = place.run("--data", str(data), "--lockstep", timeout_s=90)
-    wallet, skipped = backtested(data, tmp_path / "backtest.db")
-
     assert finished.returncode == 0, finished.stderr[-2_000:]
+    return Played(data, place, finished.stdout)
+
+
+def test_run_in_lockstep_and_backtest_of_the_same_candles_write_the_same_rows(played: Played, tmp_path: Path) -> None:
+    place = played.place
+
+    wallet, skipped = backtested(played.data, tmp_path / "backtest.db")
+
     for table, columns in TABLES.items():
         where = f"signal_id NOT IN ({OPEN_MEANWHILE})" if table == "signals" else "TRUE"
         assert rows(place.database, table, columns, where) == rows(tmp_path / "backtest.db", table, columns), table
-    assert f"-> {wallet}" in finished.stdout
+    assert f"-> {wallet}" in played.said
     assert len(place.rows(OPEN_MEANWHILE)) == skipped
     exits = Counter(row[0] for row in place.rows("SELECT exit_reason FROM positions"))
-    assert exits["stop"] > 5 and exits["target"] > 5, exits
+    assert exits["stop"] > 5 and exits["target"] > 1, exits
+
+
+def test_drift_of_a_day_in_lockstep_is_none(played: Played) -> None:
+    repository = open_repository(f"sqlite:///{played.place.database}")
+    start_ms = START_MS - START_MS % DAY_MS
+
+    found, quote_asset = compared(repository, load_settings(Path(".env"), {"mode": Environment.SIM}), start_ms)
+
+    repository.close()
+    trades = played.place.number("SELECT count(*) FROM positions WHERE state = 'closed'")
+    assert (found.agreed, found.differences, found.still_open, quote_asset) == (trades, (), 0, "USDT")
+    assert found.live_pnl == found.replay_pnl
+
+
+def test_drift_of_a_day_with_a_worse_fill_a_missed_candle_and_an_edit_names_each_cause_and_cost(
+    played: Played, tmp_path: Path
+) -> None:
+    copy = tmp_path / "altered.db"
+    shutil.copy(played.place.database, copy)
+    with closing(sqlite3.connect(copy)) as connection, connection:
+        slipped, missed, edited = connection.execute(
+            "SELECT p.intent_id, i.signal_id, s.candle_open_time, p.realized_pnl, p.fees FROM positions p "
+            "JOIN intents i USING (intent_id) JOIN signals s USING (signal_id) ORDER BY s.candle_open_time DESC LIMIT 3"
+        ).fetchall()[::-1]
+        # The oldest of the three paid 3 USDT more in fees.
+        worse = (str(Decimal(slipped[4]) + 3), slipped[0])
+        connection.execute("UPDATE positions SET fees = ? WHERE intent_id = ?", worse)
+        # The next one's candle never came.
+        for table, column, value in (
+            ("signals", "signal_id", missed[1]),
+            ("intents", "intent_id", missed[0]),
+            ("positions", "intent_id", missed[0]),
+        ):
+            connection.execute(f"DELETE FROM {table} WHERE {column} = ?", (value,))
+        symbol = missed[1].split(":")[1]
+        connection.execute("DELETE FROM decisions WHERE symbol = ? AND candle_open_time = ?", (symbol, missed[2]))
+        # Before the last one somebody edited a target, and it brought one USDT less.
+        (conditions,) = connection.execute("SELECT conditions FROM conditions").fetchone()
+        changed = json.loads(conditions)
+        changed["parameters"][edited[1].split(":")[1]]["vwap_reversion"]["target_pct"] = "0.5"
+        connection.execute("INSERT INTO conditions VALUES (?, 'other', ?)", (edited[2], json.dumps(changed)))
+        less = (str(Decimal(edited[3]) - 1), edited[0])
+        connection.execute("UPDATE positions SET realized_pnl = ? WHERE intent_id = ?", less)
+
+    file = tmp_path / "drift.json"
+    finished = played.place.run("drift", "--day", DAY, "--db", f"sqlite:///{copy}", "--json", str(file), timeout_s=60)
+
+    assert finished.returncode == 0, finished.stderr
+    assert "that differ: 3" in finished.stdout
+    told = json.loads(file.read_text())
+    causes = {name: (cause["trades"], Decimal(cause["cost"])) for name, cause in told["causes"].items()}
+    missed_pnl = Decimal(missed[3]) - Decimal(missed[4])
+    assert causes.pop("fill") == (1, Decimal(-3))
+    assert causes.pop("data") == (1, -missed_pnl)
+    assert causes.pop("parameters") == (1, Decimal(-1))
+    assert set(causes.values()) == {(0, Decimal(0))}
+    assert Decimal(told["live_pnl"]) - Decimal(told["replay_pnl"]) == -4 - missed_pnl

@@ -50,3 +50,35 @@ def test_daily_summary_is_sent_once_when_the_venues_day_has_changed() -> None:
     assert alert.fields["net PnL"] == "11.5"
     assert alert.fields["equity"] == "10011.5"
     assert "vwap BTCUSDT: 11.5 in 3 trades" in alert.text
+
+
+def test_daily_summary_with_a_review_waits_for_five_minutes_past_midnight_and_tells_it() -> None:
+    clock, heard, reviewed = VirtualClock(NOON), Heard(), list[str]()
+
+    class Venue:
+        def venue_time_ms(self) -> int:
+            return clock.now_ms()
+
+    class Stored:
+        def performance(self, day: str) -> list[PerformanceRecord]:
+            return [performance(day)]
+
+        def latest_account_stat(self) -> None:
+            return None
+
+    def review(day: str) -> str:
+        reviewed.append(day)
+        return "all 3 trades as in the replay"
+
+    summary = DailySummary(heard, Stored(), Venue(), clock, mode="sim", review=review)
+    summary.step()
+    clock.advance_to(NOON + DAY_MS // 2 + 299_000)
+    summary.step()
+    assert (heard, reviewed) == ([], [])
+    clock.advance_to(NOON + DAY_MS // 2 + 300_000)
+    summary.step()
+    summary.step()
+
+    assert reviewed == ["2024-10-04"]
+    (alert,) = heard
+    assert alert.fields["drift"] == "all 3 trades as in the replay"
