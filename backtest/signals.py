@@ -15,7 +15,7 @@ from core.candle import DAY_MS, INTERVAL_MS
 from core.signal import Signal, signal_id_for
 from strategies.aggregate import aggregate_columns
 from strategies.base import SIGNAL, CandleColumns, Entry, GatedStrategy, Values
-from strategies.evaluate import decide_columns, decide_each, value_at
+from strategies.evaluate import decide_columns, decide_some, value_at
 from strategies.loader import ActiveStrategy
 from strategies.memory import ColumnMemory
 
@@ -108,12 +108,11 @@ def decide(
         )  # fmt: skip
     entries: dict[int, Entry] = {}
     refused: Counter[str] = Counter()
-    for index, decision in decide_each(strategy, columns, needed, over):
-        if isinstance(decision, Entry):
-            if usable[index]:
-                entries[index] = decision
-        elif decision is not None:
+    for index, decision in decide_some(strategy, columns, needed, over):
+        if not isinstance(decision, Entry):
             refused[decision.gate] += 1
+        elif usable[index]:
+            entries[index] = decision
     rows = np.fromiter(entries, dtype=np.int64, count=len(entries))
     return Decisions(
         active, candles, last_minute[rows], rows, {**refused, SIGNAL: len(rows)}, None, entries, None,

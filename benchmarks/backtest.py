@@ -16,6 +16,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
@@ -37,6 +38,7 @@ from strategies.params import StrategyParams
 ROOT = Path(__file__).resolve().parent.parent / "strategies"
 START_MS = 1_735_689_600_000  # 2025-01-01
 DAY_MINUTES = 1_440
+GROWTH_DAYS = 30
 
 
 class PlainReversion(Strategy):
@@ -90,8 +92,10 @@ def market(symbol: str, days: int, seed: int) -> ReplayCandles:
     return from_units(symbol, made, 1, times, (open_, high, low, close), volume)
 
 
-def config_for(*symbols: str) -> TradingConfig:
+def config_for(*symbols: str, open_positions: int | None = None) -> TradingConfig:
     limits = RiskLimits(max_drawdown_fraction=None, max_daily_loss_fraction=None, min_balance=None)
+    if open_positions is not None:
+        limits = replace(limits, max_open_positions=open_positions, max_total_exposure_fraction=None)
     return TradingConfig(
         PositionMode.ONEWAY,
         "USDT",
@@ -113,11 +117,32 @@ def medians(cases: dict[str, Callable[[], int]], runs: int) -> dict[str, tuple[f
     return {name: (statistics.median(values), results[name]) for name, values in seconds.items()}
 
 
+def growth_cases(
+    count: int, days: int, settings: ReplaySettings
+) -> tuple[dict[str, Callable[[], int]], dict[str, int]]:
+    """Return one symbol and `count` symbols in one portfolio as cases, and the candles of each.
+
+    All may hold positions at once, so that a candle means the same work in both.
+    """
+    symbols = [spec.symbol for spec in generated_specs(count)]
+    markets = [market(symbol, days, seed) for seed, symbol in enumerate(symbols, 1)]
+    strategies = active_strategies(ROOT, ["vwap_reversion"], symbols)
+    config = config_for(*symbols, open_positions=count)
+
+    def case(number: int) -> Callable[[], int]:
+        return lambda: len(replay(markets[:number], strategies[:number], config, settings)[1].trades)
+
+    names = {f"{days}_days_of_{number}": number for number in (1, count)}
+    cases = {name: case(number) for name, number in names.items()}
+    return cases, {name: sum(map(len, markets[:number])) for name, number in names.items()}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--days", type=int, default=365)
     parser.add_argument("--portfolio", type=int, default=10, help="symbols of the portfolio case; 0 leaves it out")
+    parser.add_argument("--growth", type=int, default=50, help="symbols of the growth case; 0 leaves it out")
     options = parser.parse_args()
     settings = ReplaySettings(deposit=Decimal(100_000))
     one = market("BTCUSDT", options.days, seed=1)
@@ -142,12 +167,20 @@ def main() -> None:
         case = {name: lambda: len(replay(many, strategies, shared, settings)[1].trades)}
         measured |= medians(case, options.runs)
         candles[name] = sum(map(len, many))
+    growth = None
+    if options.growth:
+        cases, candles_of = growth_cases(options.growth, min(options.days, GROWTH_DAYS), settings)
+        measured |= medians(cases, options.runs)
+        candles |= candles_of
+        first, last = (measured[name][0] / candles[name] for name in cases)
+        growth = round(last / first, 2)
     base = measured["columns_only"][0] / candles["columns_only"]
     result = {
         "days": options.days,
         "runs": options.runs,
         "python": sys.version.split()[0],
         "peak_mb_one_symbol": peak_one_mb,
+        "time_per_candle_growth": growth,
     }
     for name, (seconds, trades) in measured.items():
         rate = candles[name] / seconds

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import lru_cache
+from itertools import islice
+from keyword import iskeyword
 from typing import Any
 
 import numpy as np
@@ -13,6 +16,7 @@ from strategies.base import (
     CandleColumns,
     ColumnDecisions,
     Decision,
+    Entry,
     GatedStrategy,
     History,
     Indicators,
@@ -132,18 +136,52 @@ def decide_each(
     Indicators are calculated as columns beforehand; `decide` sees the floats of one candle at a time, on one reused
     `Values`. During warm-up the strategy is called and its decision is replaced, as live.
     """
+    given = iter(decide_some(strategy, candles, warmup, over))
+    following = next(given, None)
+    for index in range(len(candles)):
+        if following is not None and following[0] == index:
+            yield following
+            following = next(given, None)
+        else:
+            yield index, None
+
+
+def decide_some(
+    strategy: Strategy, candles: CandleColumns, warmup: int | None = None, over: Over | None = None
+) -> Iterator[tuple[int, Entry | Refusal]]:
+    """Yield what `decide_each` yields, without the candles on which nothing was decided."""
     indicators = strategy.indicators()
     needed = strategy.history(indicators).candles if warmup is None else warmup
     columns: dict[str, ndarray] = measure(indicators, candles, over).__dict__
-    values = Values()
-    names = tuple(columns)
-    decide = strategy.decide
-    for index, row in enumerate(zip(*(np.asarray(column).tolist() for column in columns.values()), strict=True)):
-        values.__dict__ = dict(zip(names, row, strict=True))
-        decision = decide(values)
-        if index + 1 < needed:
-            decision = Refusal(WARMING_UP, {"candles": float(index + 1), "candles_needed": float(needed)})
-        yield index, decision
+    rows = zip(*(np.asarray(column).tolist() for column in columns.values()), strict=True)
+    kind, walk = _walker(tuple(columns))
+    values, first = kind(), max(0, needed - 1)
+    for index, _ in walk(values, lambda v: (strategy.decide(v),), islice(rows, first), 0):
+        yield index, Refusal(WARMING_UP, {"candles": float(index + 1), "candles_needed": float(needed)})
+    yield from walk(values, strategy.decide, rows, first)
+
+
+@lru_cache(maxsize=64)
+def _walker(names: tuple[str, ...]) -> tuple[type[Values], Callable[..., Iterator[tuple[int, Any]]]]:
+    """Return a class of values with exactly these names, and the loop that fills one of it row by row and decides.
+
+    The loop yields (index, decision) where there is a decision. Both are made for the names, because half the time of
+    a strategy in plain Python goes into handing it its floats. Raises ValueError for a name that is none in Python.
+    """
+    for name in names:
+        if not name.isidentifier() or iskeyword(name):
+            raise ValueError(f"an indicator is named {name!r}; a name is a letter followed by letters, digits and _")
+    targets = ", ".join(f"v.{name}" for name in names)
+    scope: dict[str, Any] = {}
+    source = (
+        "def walk(v, decide, rows, first):\n"
+        f" for index, ({targets},) in enumerate(rows, first):\n"
+        "  decision = decide(v)\n"
+        "  if decision is not None:\n"
+        "   yield index, decision\n"
+    )
+    exec(source, scope)
+    return type("Values", (Values,), {"__slots__": names}), scope["walk"]
 
 
 def value_at(values: Values, index: int) -> Values:

@@ -110,6 +110,15 @@ def test_plain_strategy_sees_every_candle_but_acts_only_when_warm() -> None:
     assert each == decisions
 
 
+def test_strategy_whose_indicator_has_no_name_in_python_is_refused_with_the_name() -> None:
+    class Misnamed(Counter):
+        def indicators(self):
+            return {"slow line": Sma(5)}
+
+    with pytest.raises(ValueError, match="'slow line'"):
+        list(decide_each(Misnamed(None), DATA))
+
+
 def test_new_parameters_keep_the_indicators_when_these_stay_the_same() -> None:
     evaluator = Evaluator(VwapReversion(Params(k=2.0)))
     for row in rows(DATA)[:500]:
