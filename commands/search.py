@@ -38,7 +38,7 @@ class Market:
 
     def identity(self, plan: Plan) -> dict[str, Any]:
         """Return what all trials of a study have in common: it cannot go on with another of these."""
-        from backtest.optimize.output import digest
+        from backtest.output import data_digest
 
         settings = self.world.settings
         return {
@@ -48,7 +48,7 @@ class Market:
             "parameters": {one.symbol: one.params.model_dump(mode="json") for one in self.world.active},
             "objectives": [one.name for one in plan.objectives],
             "span": [plan.start_ms, plan.end_ms],
-            "data": digest(self.world.candles),
+            "data": data_digest(self.world.candles, self.world.funding),
             "settings": {name: str(getattr(settings, name)) for name in settings.__slots__},
             "min_trades": self.world.trades_min,
         }
@@ -83,7 +83,7 @@ def open_market(
 
     settings = load_settings(env_file, {})
     fee, slippage_bps, deposit = costs
-    replay = settings_of(Costs(fee, slippage_bps, None, None, None, deposit), no_risk, "SL_FIRST", settings.sim_deposit)
+    replay = settings_of(Costs(fee, slippage_bps, None, None, None, deposit), no_risk, None, settings.sim_deposit)
     objectives = objectives_of(objective)
     start_ms, end_ms = time_of("--from", span[0]), time_of("--to", span[1])
     wanted = symbols_of(symbols)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import hashlib
 import io
 import json
 from collections.abc import Mapping, Sequence
@@ -13,7 +12,6 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
 
-from backtest.candles import ReplayCandles
 from backtest.optimize.objectives import Objective
 from backtest.optimize.space import Scalar
 from backtest.optimize.study import SHOWN, Row
@@ -64,13 +62,3 @@ def write_trials(
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     write_atomic(path, json.dumps(content, indent=2, default=str) + "\n")
-
-
-def digest(candles: Sequence[ReplayCandles]) -> str:
-    """Return what identifies these candles: a hash of symbols, times, prices and volumes."""
-    found = hashlib.sha256()
-    for one in candles:
-        found.update(one.symbol.encode())
-        for column in (one.open_time, one.open, one.high, one.low, one.close, one.columns.volume):
-            found.update(column.tobytes())
-    return found.hexdigest()[:16]

@@ -17,7 +17,7 @@ from backtest.optimize.objectives import Objective
 from backtest.optimize.shuffle import drawn_by_lot
 from backtest.optimize.space import Scalar
 from backtest.replay import ReplayResult
-from backtest.run import prepare_candles, run
+from backtest.run import run
 from backtest.settings import ReplaySettings
 from backtest.trades import BacktestTrade
 from core.candle import DAY_MS
@@ -137,7 +137,7 @@ class Bench:
         if self._span != (task.start_ms, task.end_ms):
             self._span = task.start_ms, task.end_ms
             whole = (cut(one, task.start_ms - HISTORY_MS, task.end_ms) for one in self.world.candles)
-            self._candles = prepare_candles([one for one in whole if len(one)], self.world.settings)
+            self._candles = tuple(one for one in whole if len(one))
             self._memory = ColumnMemory()
         if task.lot is None:
             return self._candles, self._memory
