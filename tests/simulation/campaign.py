@@ -25,9 +25,15 @@ class Job:
     hedge: bool = False
 
     def options(self) -> dict[str, Any]:
-        options: dict[str, Any] = {"minutes": self.minutes, "hedge": self.hedge, "symbols": 2, "step_ms": 2_000}
+        options: dict[str, Any] = {
+            "minutes": self.minutes,
+            "hedge": self.hedge,
+            "symbols": 2,
+            "step_ms": 2_000,
+            "fault_pause_ms": 8_000,
+        }
         if self.minutes >= HOUR:
-            options |= {"signal_pause_s": 60, "fault_pause_ms": 30_000}
+            options |= {"signal_pause_s": 60, "fault_pause_ms": 20_000}
         return options
 
     def run(self, *, trace: bool = False) -> tuple[World, Watcher]:

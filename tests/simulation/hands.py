@@ -15,9 +15,10 @@ from tests.simulation.acts import DISK, Act, Happening
 if TYPE_CHECKING:
     from tests.simulation.world import World
 
-LOOK_MS = 5_000
+LEASE_TTL_MS = 30_000
+LOOK_MS = 10_000
 LEVERAGE = 20
-TIDY_CHANCE = 0.15
+TIDY_CHANCE = 0.3
 """How likely the owner puts one of his own doings right at a look; at the end he surely does."""
 
 
@@ -49,7 +50,10 @@ class Hands:
         elif act is Act.SUSPEND:
             process.suspend()
             world.at(now_ms + what.for_ms, process.wake)
-            world.at(world.lease_renewed_ms + 30_000 + what.amount * 100, world.start_process)
+            world.at(world.lease_renewed_ms + LEASE_TTL_MS + what.amount * 100, world.start_process)
+        elif act is Act.LEASE_TAKEN:
+            world.start_process(is_ahead=True)
+            return False  # counted where it happens
         elif act is Act.OWN_CLOCK:
             process.jump(what.amount)
         elif act is Act.KILL_SWITCH:

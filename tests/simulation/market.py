@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from decimal import Decimal
+from functools import cache
 from random import Random
 
 from core.enums import SymbolStatus
@@ -13,7 +14,14 @@ from simulator.market.model import MarketEvent, MarketTrade
 
 D = Decimal
 HOUR_MS = 3_600_000
+LEVELS = 30
+SIZE, VOLUME = D(4), D(5)
 Levels = list[tuple[Decimal, Decimal]]
+
+
+@cache
+def _price(ticks: int) -> Decimal:
+    return D(ticks).scaleb(-2)
 
 
 def instrument(symbol: str) -> Instrument:
@@ -61,19 +69,18 @@ class Spec:
 
 @dataclass
 class WalkMarket:
-    """Implements the engine's market port. `thin` leaves so little depth that market orders fill in part."""
+    """Implements the engine's market port. Prices are whole ticks of 0.01, each symbol's walk has its own."""
 
     symbols: tuple[str, ...]
     seed: int
     now_ms: int
     step_ms: int = 1_000
-    thin: bool = False
-    jump: dict[str, Decimal] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.specs = {symbol: Spec(instrument(symbol)) for symbol in self.symbols}
-        self._rng = Random(f"market:{self.seed}")
-        self._last = {symbol: D(100 + 50 * i) for i, symbol in enumerate(self.symbols)}
+        self._draw = Random(f"market:{self.seed}").random
+        self._ticks = {symbol: 10_000 + 5_000 * i for i, symbol in enumerate(self.symbols)}
+        self._last = {symbol: _price(ticks) for symbol, ticks in self._ticks.items()}
         self._next_ms = self.now_ms + self.step_ms
         self._ids = 0
         self._funding_ms = self.now_ms + 4 * 60_000
@@ -83,20 +90,20 @@ class WalkMarket:
             self.now_ms = self._next_ms
             self._next_ms += self.step_ms
             for symbol in self.symbols:
-                move = D(self._rng.randint(-60, 60)) / 100_000 + self.jump.pop(symbol, D(0))
-                price = (self._last[symbol] * (1 + move)).quantize(D("0.01"))
-                self._last[symbol] = max(price, D(10))
+                ticks = self._ticks[symbol]
+                ticks = max(ticks + round(ticks * (self._draw() * 0.0012 - 0.0006)), 1_000)
+                self._ticks[symbol] = ticks
+                price = self._last[symbol] = _price(ticks)
                 self._ids += 1
-                ids = (self._ids,) * 3
-                yield MarketTrade(self.now_ms, symbol, self._last[symbol], D(5), bool(self._ids % 2), *ids)
+                number = self._ids
+                yield MarketTrade(self.now_ms, symbol, price, VOLUME, bool(number % 2), number, number, number)
         self.now_ms = max(self.now_ms, to_ms)
 
     def depth(self, symbol: str, limit: int) -> tuple[Levels, Levels]:
-        last, tick = self._last[symbol], D("0.01")
-        size = D("0.4") if self.thin else D(4)
-        count = 3 if self.thin else min(limit, 100)
-        bids = [(last - i * tick, size) for i in range(count)]
-        return bids, [(last + (i + 1) * tick, size) for i in range(count)]
+        ticks = self._ticks[symbol]
+        count = min(limit, LEVELS)
+        bids = [(_price(ticks - i), SIZE) for i in range(count)]
+        return bids, [(_price(ticks + i), SIZE) for i in range(1, count + 1)]
 
     def last_price(self, symbol: str) -> Decimal:
         return self._last[symbol]

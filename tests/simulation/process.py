@@ -41,6 +41,8 @@ REST_MS = 60_000
 """Halts after a failed stop or a liquidation last a minute here, not a day: a halted symbol proves nothing."""
 LOOK_MS = 100
 RENEW_MS = 5_000
+DYING_MS = 10_000
+"""Who has lost the lease ends, sooner or later."""
 READS = (FetchPositions, FetchOpenOrders, FetchOpenAlgoOrders)
 _ROUTINE = frozenset({Tick, PriceUpdated, MarkPriceUpdated})
 
@@ -54,7 +56,6 @@ class Process:
         self.is_alive = True
         self.is_suspended = False
         self.is_paused = False
-        self.lost_lease: str | None = None
         self.lost_lease_ms: int | None = None
         self.kill_in: int | None = None
         self.writer = Writer(world.disk, epoch)
@@ -153,10 +154,12 @@ class Process:
         """Look at the lease; a disk in trouble tells nothing."""
         world = self.world
         self._renew_ms = world.now_ms + RENEW_MS
+        if self.lost_lease_ms is not None:
+            return
         if world.disk.trouble is None and world.disk.lease_epoch != self.epoch:
-            self.lost_lease, self.lost_lease_ms = "another process took this account over", world.now_ms
-            self.feed(LeaseLost(self.lost_lease, world.now_ms))
-            world.at(world.now_ms + world.rng.randint(1, 1_000), self.kill)
+            self.lost_lease_ms = world.now_ms
+            self.feed(LeaseLost("another process took this account over", world.now_ms))
+            world.at(world.now_ms + world.rng.randint(1, DYING_MS), self.kill)
             return
         self.is_paused = False
         if world.disk.lease_epoch == self.epoch and world.disk.trouble is None:
@@ -279,11 +282,8 @@ class Process:
         self.world.at(now_ms, lambda: self.feed(reply))
 
     def _refusal_of(self, command: VenueCommand) -> str | None:
-        if isinstance(command, WRITES):
-            if self.lost_lease is not None:
-                return self.lost_lease
-            if self.is_paused:
-                return "the process stood still"
+        if self.is_paused and isinstance(command, WRITES):
+            return "the process stood still"
         return self.core.refusal_of(command)
 
     # --- a disk in trouble ------------------------------------------------------------------------------------------

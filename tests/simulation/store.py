@@ -56,7 +56,8 @@ class Disk:
             self.violations.append(f"I-12 {record.client_order_id}: {before.status} -> {record.status}")
 
     def _check_intent(self, record: IntentRecord) -> None:
-        """I-12 for intents; I-13: none leaves its doubt as refused without evidence."""
+        """I-12 for intents: over is over, but for what turns up late of a closed one. I-13: none leaves its doubt as
+        refused without evidence."""
         before = self.rows.intents.get(record.intent_id)
         if record.state is TradeState.IN_DOUBT:
             self.doubtful[record.intent_id] = record.symbol
@@ -65,7 +66,8 @@ class Disk:
         if before is None:
             return
         self.checks += 1
-        if before.state in _DONE and record.state is not before.state:
+        is_late = before.state is TradeState.CLOSED and record.state is TradeState.CLOSING
+        if before.state in _DONE and record.state is not before.state and not is_late:
             self.violations.append(f"I-12 intent {record.intent_id}: {before.state.value} -> {record.state.value}")
         if before.state is TradeState.IN_DOUBT and record.state is TradeState.REFUSED and not record.evidence:
             self.violations.append(f"I-13 intent {record.intent_id}: left its doubt without evidence")

@@ -24,12 +24,12 @@ from simulator.engine.config import ExchangeConfig
 from simulator.engine.events import AccountEvent, ExchangeEvent
 from simulator.faults.desk import FaultDesk
 from simulator.faults.injector import FaultInjector
-from simulator.faults.kinds import FaultKind, Site
+from simulator.faults.kinds import FaultKind
 from simulator.faults.schedule import Fault
 from simulator.market.model import MarketTrade
 from tests.simulation.acts import NOTHING, Act, plan_for
 from tests.simulation.excuses import Excuses
-from tests.simulation.hands import Hands
+from tests.simulation.hands import LEASE_TTL_MS, Hands
 from tests.simulation.market import WalkMarket
 from tests.simulation.process import REST_MS, Process
 from tests.simulation.store import Disk
@@ -46,7 +46,16 @@ MARK_EVERY = 3
 """The mark price is told with every third trade of a symbol."""
 QUIET_MS = 15_000
 """The market rests at the end, so that the last news can arrive."""
-LEASE_TTL_MS = 30_000
+FRAMES = frozenset(
+    {
+        FaultKind.STREAM_MUTE,
+        FaultKind.STREAM_DROP,
+        FaultKind.STREAM_MALFORMED,
+        FaultKind.STREAM_REORDER,
+        FaultKind.STREAM_DELAY,
+        FaultKind.STREAM_DUPLICATE,
+    }
+)
 RESYNC_EVERY = 500
 """After so many private events positions and stops are compared wholly, not just where something happened."""
 
@@ -187,10 +196,13 @@ class World:
 
     # --- processes --------------------------------------------------------------------------------------------------
 
-    def start_process(self) -> None:
-        """Start a trader, unless one holds the lease."""
+    def start_process(self, *, is_ahead: bool = False) -> None:
+        """Start a trader, unless one holds the lease. `is_ahead`: on a machine whose clock says that it has expired."""
+        if self.disk.trouble is not None:
+            return  # no lease without a disk
         if self.process is not None and self.process.is_alive:
-            if not self.process.is_suspended or self.now_ms - self.lease_renewed_ms < LEASE_TTL_MS:
+            has_expired = self.process.is_suspended and self.now_ms - self.lease_renewed_ms >= LEASE_TTL_MS
+            if not has_expired and not is_ahead:
                 return  # refused: the message names the holder
             self.count(Act.LEASE_TAKEN.value)
         self.epoch += 1
@@ -276,7 +288,7 @@ class World:
         self.advance()
         now = self.elapsed_ms
         self.bends_frames = any(
-            fault.site is Site.STREAM and fault.at_ms <= now and (fault.until_ms is None or fault.until_ms > now)
+            fault.kind in FRAMES and fault.at_ms <= now and (fault.until_ms is None or fault.until_ms > now)
             for fault in self.plan.schedule.faults
         )
         self.desk.tick()
