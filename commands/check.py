@@ -56,12 +56,28 @@ def check(
 
     findings += checks.examine(str(limits_file), read_limits)
     findings += checks.examine(str(settings.strategies_dir), read_strategies)
+    if settings.countdown_cancel_sec is not None:
+        findings += checks.examine("dead-man timer", lambda: check_countdown(settings))
     findings += checks.examine("database", lambda: _check_database(settings))
     if connect and all(finding.ok for finding in findings):
         findings += checks.examine("connection", lambda: asyncio.run(_check_connection(settings)))
     report = checks.report(findings, effective)
     typer.echo("\n".join(report.lines()))
     raise typer.Exit(0 if report.ok else 2)
+
+
+def check_countdown(settings: Settings) -> str:
+    """Say what the dead-man timer does; raises ConfigurationError where the mode's venue may take stops with it."""
+    from config.settings import KEYED_MODES
+    from core.enums import CountdownEffect
+    from executor.deadman import VenueCountdown, refusal_of_venue
+
+    # What an exchange does that already runs (--exchange) is asked when a run begins.
+    effect = CountdownEffect.UNKNOWN if settings.mode in KEYED_MODES else CountdownEffect.PLAIN
+    refusal = refusal_of_venue(VenueCountdown(settings.mode, effect))
+    if refusal is not None:
+        raise ConfigurationError(refusal)
+    return f"resting entries go {settings.countdown_cancel_sec} s after the trader fell silent"
 
 
 def _check_database(settings: Settings) -> str:
