@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from utils.errors import ConfigurationError, TraderError
 
-__all__ = ["ConfigurationError", "IllegalTransition", "PersistenceError", "RuntimeFailure", "TraderError"]
+__all__ = [
+    "ConfigurationError",
+    "IllegalTransition",
+    "LeaseTakenError",
+    "PersistenceError",
+    "RuntimeFailure",
+    "TraderError",
+]
 
 
 class RuntimeFailure(TraderError):
@@ -13,6 +20,10 @@ class RuntimeFailure(TraderError):
 
 class PersistenceError(TraderError):
     """A write did not reach the database. If it was an intent, nothing may be sent."""
+
+
+class LeaseTakenError(PersistenceError):
+    """The rows were refused: another process has the account now. Nothing may be sent any more, no exit either."""
 
 
 class IllegalTransition(TraderError):

@@ -16,7 +16,7 @@ from typing import Any
 from sqlalchemy import Connection, and_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from core.errors import PersistenceError, RuntimeFailure
+from core.errors import LeaseTakenError, RuntimeFailure
 from database.tables import LeaseRow, table_of
 from utils.timefmt import to_ms
 
@@ -70,10 +70,10 @@ def renew(connection: Connection, account: str, epoch: int, now_ms: int, ttl_ms:
 
 
 def require(connection: Connection, account: str, epoch: int) -> None:
-    """Raise PersistenceError when the lease is another process's: rows of ours would overwrite those of its trades."""
+    """Raise LeaseTakenError when the lease is another process's: rows of ours would overwrite those of its trades."""
     held = connection.execute(select(_LEASE.c.epoch).where(_LEASE.c.account == account)).scalar()
     if held != epoch:
-        raise PersistenceError(f"another process took over {account}; nothing of this one is written any more")
+        raise LeaseTakenError(f"another process took over {account}; nothing of this one is written any more")
 
 
 def release(connection: Connection, account: str, epoch: int) -> bool:

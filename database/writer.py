@@ -410,7 +410,8 @@ class DatabaseWriter:
         """This request can never be written."""
         reason = f"{type(error).__name__}: {describe(error)}"
         if request.done is not None:
-            request.done(None, PersistenceError(f"the database refuses this record: {reason}"))
+            is_told = isinstance(error, PersistenceError)  # it says itself what is wrong
+            request.done(None, error if is_told else PersistenceError(f"the database refuses this record: {reason}"))
         else:
             self._drop([request], reason)
 

@@ -15,10 +15,10 @@ from dataclasses import dataclass, field
 from core.clock import Clock
 from core.commands import SubmitOrder
 from core.effects import Effect, Notify, Persist, Send
-from core.errors import PersistenceError
+from core.errors import LeaseTakenError, PersistenceError
 from core.ports import RecordWriter
 from core.records import CandleRecord, Record
-from executor.inputs import Input, PersistenceFailed, PersistenceRecovered
+from executor.inputs import Input, LeaseLost, PersistenceFailed, PersistenceRecovered
 
 EXIT_PATIENCE_S = 0.5
 """An exit or a stop goes out after this time, written or not."""
@@ -132,6 +132,8 @@ class Lanes:
         done, _ = await asyncio.wait({written}, timeout=patience)
         if done and written.result() is None:
             return True
+        if done and isinstance(written.result(), LeaseTakenError):
+            return False  # an exit of a process that has lost the account would meet the other one's orders
         if not done:
             self._failed(f"the database has not answered for {patience} s")
         return effect.proceed_on_failure
@@ -151,6 +153,8 @@ class Lanes:
                 except PersistenceError as error:
                     lane.backlog = records + lane.backlog
                     self._failed(str(error))
+                    if isinstance(error, LeaseTakenError):
+                        self._offer(LeaseLost(str(error), self._clock.now_ms()))
                     _tell(waiters, error)
                     return
                 _tell(waiters, None)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import update
 
-from core.errors import PersistenceError, RuntimeFailure
+from core.errors import LeaseTakenError, RuntimeFailure
 from database import lease
 from database.database import open_database
 from database.lease import YEAR_2026_MS
@@ -113,7 +113,7 @@ async def test_process_without_the_lease_writes_nothing_but_alerts(database, url
     await database.writer.commit([examples.intent(1)])
     second = open_database(url, "sim")
     second.acquire_lease("sim-1", "trader b", NOW + 5_000)
-    with pytest.raises(PersistenceError, match="another process took over sim-1"):
+    with pytest.raises(LeaseTakenError, match=r"^another process took over sim-1"):
         await database.writer.commit([examples.intent(2)])
     await database.writer.commit([examples.alert("lease lost")])
     await second.writer.commit([examples.intent(3)])

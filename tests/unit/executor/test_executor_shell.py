@@ -13,7 +13,7 @@ from core.clock import SystemClock
 from core.commands import FetchPositions, InDoubt, SubmitOrder, VenueCommand, VenueReply
 from core.effects import Notify, Persist, Send
 from core.enums import Leg, Severity
-from core.errors import PersistenceError
+from core.errors import LeaseTakenError, PersistenceError
 from core.events import Event, PriceUpdated, SignalReceived, StreamChanged, StreamKind, StreamState
 from core.records import (
     AlertRecord,
@@ -73,6 +73,7 @@ class Writer:
     def __init__(self, log: list[str]) -> None:
         self.rows, self.log = Rows(), log
         self.failing = False
+        self.is_taken = False
         self.gates: dict[str, asyncio.Event] = {}
 
     def submit(self, records: Sequence[Record]) -> None:
@@ -84,6 +85,8 @@ class Writer:
         await asyncio.sleep(0)
         if symbol in self.gates:
             await self.gates[symbol].wait()
+        if self.is_taken:
+            raise LeaseTakenError("another process took over")
         if self.failing:
             raise PersistenceError("disk full")
         self.log.append(f"{symbol}:commit")
@@ -243,6 +246,19 @@ async def test_protection_goes_on_when_the_disk_fails_after_entry(rig: Rig) -> N
     rig.venue.gate.set()
     await rig.until(lambda: f"{BTC}:S" in rig.venue.log)
     rig.writer.failing = False
+    await rig.executor.stop(wait_s=0.1)
+
+
+async def test_nothing_is_sent_once_the_database_says_that_another_process_has_the_account(rig: Rig) -> None:
+    rig.venue.gate = asyncio.Event()
+    rig.offer_signal(BTC)
+    await rig.until(lambda: f"{BTC}:E" in rig.venue.log)
+    rig.writer.is_taken = True
+    sent = len(rig.venue.log)
+    rig.venue.gate.set()
+    await rig.until(lambda: any(alert.dedupe_key.startswith("lease-lost") for alert in rig.alerts.records))
+    await asyncio.sleep(0.1)
+    assert not [line for line in rig.venue.log[sent:] if line.endswith((":S", ":C", ":T"))]
     await rig.executor.stop(wait_s=0.1)
 
 
