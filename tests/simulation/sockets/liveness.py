@@ -109,10 +109,21 @@ class Liveness:
         )
         for row in ledger.rows(sql, (first,)):
             money += Decimal(row["amount"])
+        money += self._moved_before_the_books(first)
         trades = [t for t in self._world.exchange.trades() if (t.symbol, t.trade_id) in foreign]
         money += sum((t.realised_pnl - t.commission for t in trades), ZERO)
         wallet = self._world.exchange.wallet
         return [] if money == wallet else [f"I-11 rows {money}, wallet {wallet}, {wallet - money} unexplained"]
+
+    def _moved_before_the_books(self, deposit_id: int) -> Decimal:
+        """Return what was paid in or out while no process ran and none had traded yet: the books begin after it."""
+        ledger = self._world.ledger
+        rows = ledger.rows("SELECT min(event_time) AS first FROM fills")
+        first_ms = rows[0]["first"]
+        booked = {row["transaction_id"] for row in ledger.rows("SELECT transaction_id FROM income")}
+        moved = [r for r in self._world.exchange.incomes() if r.income_type == "TRANSFER" and r.tran_id != deposit_id]
+        early = [r for r in moved if r.tran_id not in booked and (first_ms is None or r.time_ms < first_ms)]
+        return sum((row.income for row in early), ZERO)
 
     def _intents(self) -> list[str]:
         rows = self._world.ledger.rows("SELECT intent_id, state FROM intents")

@@ -32,6 +32,7 @@ ACTS = (
     "disk_io",
     "own_clock",
     "kill_switch",
+    "kill_in_doubt",
     "flatten",
 )
 REFUSALS = ("-2021", "-4131", "-1111", "-4164", "-2019", "-4120", "-1008", "-1021", "-1001", "-1007", "-2015", "-1003")
@@ -60,6 +61,7 @@ class Plan:
     starts_hedged: bool = False
     """The account is in the other position mode when the trader starts, and leverage and margin type are others."""
 
+    trades_from_ms: int = 0
     symbols: tuple[str, ...] = field(default=SYMBOLS)
 
     def schedule(self) -> FaultSchedule:
@@ -102,12 +104,20 @@ def _systematic(seed: int, rng: Random) -> Plan:
     acts: list[Act] = []
     is_start = any(pair.site in sites.START_ROUTES for pair in pairs)
     for number, pair in enumerate(pairs):
-        at_ms = 0 if pair.site in sites.START_ROUTES else 4_000 + number * 6_000
+        at_ms = 0 if pair.site in sites.START_ROUTES else 3_000 + number * 3_500
         faults += _faults_for(pair, at_ms, rng)
         acts += _acts_for(pair, at_ms, rng)
     if is_start:  # each start meets the next fault
         acts += [Act(15_000, "kill"), Act(28_000, "kill")]
-    return Plan(seed, tuple(faults), tuple(acts), pairs, is_isolated=seed % 2 == 1, starts_hedged=is_start)
+    return Plan(
+        seed,
+        tuple(faults),
+        tuple(acts),
+        pairs,
+        is_isolated=is_start or seed % 2 == 1,
+        starts_hedged=is_start,
+        trades_from_ms=30_000 if is_start else 0,  # a flat account can be set up anew at each start
+    )
 
 
 def _faults_for(pair: Pair, at_ms: int, rng: Random) -> list[Fault]:
@@ -117,8 +127,7 @@ def _faults_for(pair: Pair, at_ms: int, rng: Random) -> list[Fault]:
         main = Fault(at_ms, hook, target=site, amount=_amount(hook, site, rng), for_ms=_length(hook))
         return [*_enabling(site, at_ms), main]
     if hook in sites.FRAME_HOOKS:
-        for_ms = 0 if hook is K.STREAM_MALFORMED else 5_000
-        return [Fault(at_ms, hook, for_ms, site, _drawn(hook, rng), count=3 if for_ms else None)]
+        return [Fault(at_ms, hook, 0, site, _drawn(hook, rng), count=1 if hook is K.STREAM_MALFORMED else 3)]
     if hook in (K.STREAM_REFUSE, K.SUBSCRIBE_REJECT, K.SUBSCRIBE_IGNORE):
         close = Fault(at_ms + 100, K.STREAM_CLOSE, target=site, amount=Decimal(1006))
         return [Fault(at_ms, hook, target=site), close]
@@ -137,14 +146,13 @@ def _enabling(site: str, at_ms: int) -> list[Fault]:
     """Return what must go wrong before so that the trader calls `site` at all."""
     method, _, path = site.partition(" ")
     if path in ("/fapi/v1/order", "/fapi/v1/algoOrder") and (method == "GET" or site == "DELETE /fapi/v1/order"):
-        kind = K.APPLY_THEN_STATUS if method == "GET" else K.HANG
-        return [Fault(at_ms, kind, target=f"POST {path}", amount=Decimal(503 if method == "GET" else 8_000), count=1)]
+        return [Fault(at_ms, K.NOAPPLY_THEN_DROP, target=f"POST {path}", count=1)]
     return []
 
 
 def _acts_for(pair: Pair, at_ms: int, rng: Random) -> list[Act]:
     if pair.site == "DELETE /fapi/v1/order":  # an entry without an answer is cancelled when everything is closed
-        return [Act(at_ms + 1_500, "kill_switch"), Act(at_ms + 15_000, "resume")]
+        return [Act(at_ms, "kill_in_doubt"), Act(at_ms + 12_000, "resume")]
     return []
 
 
@@ -160,7 +168,7 @@ def _drawn(hook: FaultKind, rng: Random) -> Decimal | None:
 
 
 def _length(hook: FaultKind) -> int:
-    return {K.THROTTLE: 3_000, K.BAN: 5_000, K.QUERY_LAG_SINGLE: 20_000, K.QUERY_LAG_LIST: 20_000}.get(hook, 0)
+    return 20_000 if hook in sites.LAGS else 0
 
 
 # -- at random ---------------------------------------------------------------------------------------------------------
@@ -177,7 +185,7 @@ def _random(seed: int, rng: Random) -> Plan:
         kind = rng.choice(ACTS)
         at_ms = rng.randint(2_000, FAULTS_MS - 10_000)
         acts.append(Act(at_ms, kind, rng.randint(500, 8_000), rng.randint(0, 40)))
-        if kind == "kill_switch":
+        if kind in ("kill_switch", "kill_in_doubt"):
             acts.append(Act(at_ms + rng.randint(3_000, 12_000), "resume"))
     return Plan(seed, faults, tuple(acts), is_isolated=rng.random() < 0.5, starts_hedged=rng.random() < 0.1)
 

@@ -283,9 +283,10 @@ class World:
 
     async def _signal_now_and_then(self) -> None:
         while True:
-            await asyncio.sleep(self.rng.uniform(0.5, 4.0))
+            await asyncio.sleep(self.rng.uniform(0.5, 3.0))
             trader = self.trader
-            if trader is None or not trader.is_ready:
+            is_early = self.now_ms - self.started_ms < self.plan.trades_from_ms
+            if trader is None or not trader.is_ready or is_early:
                 continue
             self._signals += 1
             symbol = self.rng.choice(self.symbols)
@@ -338,6 +339,8 @@ class World:
             return False
         elif kind == "kill_switch":
             trader.executor.kill("the plan")
+        elif kind == "kill_in_doubt":
+            self._later(self._kill_when_in_doubt)
         elif kind == "flatten":
             trader.executor.flatten(self.rng.choice(self.symbols), "the plan")
         elif kind == "resume":
@@ -347,6 +350,16 @@ class World:
     def _later(self, work: Callable[[], object]) -> None:
         task = asyncio.ensure_future(work())  # type: ignore[arg-type]
         self._background = task
+
+    async def _kill_when_in_doubt(self) -> None:
+        """Press the kill switch while it is unknown what has become of an entry."""
+        until = self.loop.time() + 10
+        while self.loop.time() < until and not self.is_over:
+            await asyncio.sleep(0.1)
+            trader = self.trader
+            if trader is not None and trader.is_ready and trader.executor is not None and self.ledger.in_doubt():
+                trader.executor.kill("the plan, in doubt")
+                return
 
     async def _mend_disk(self, trader: Trader, after_ms: int) -> None:
         await asyncio.sleep(after_ms / 1000)
