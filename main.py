@@ -419,20 +419,9 @@ async def forget(database: Database, settings: Settings, gateway: BinanceGateway
     await asyncio.to_thread(database.retention.run, gateway.venue_time_ms(), days, decision_days)
 
 
-for command in (
-    exchange,
-    check,
-    download,
-    backtest,
-    optimize,
-    walkforward,
-    drift,
-    kill,
-    flatten,
-    resume,
-    dashboard,
-    why,
-):
+for command in (exchange, check, download, backtest, optimize, walkforward, drift):
+    app.command()(command)
+for command in (kill, flatten, resume, dashboard, why):
     app.command()(command)
 app.add_typer(backtests, name="backtests")
 
