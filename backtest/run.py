@@ -15,10 +15,10 @@ from backtest.metrics import Metrics, measure
 from backtest.replay import OnDay, Replay, ReplayResult
 from backtest.settings import ReplaySettings, adapt_spec
 from backtest.signals import Decisions, decide
-from core.limits import TradingConfig
+from core.limits import SymbolLimits, TradingConfig
 from core.records import Record
 from simulator.market.model import FundingPoint
-from strategies.loader import ActiveStrategy
+from strategies.loader import ActiveStrategy, with_halts
 from strategies.memory import ColumnMemory
 
 GARBAGE_AFTER = 100_000
@@ -65,10 +65,19 @@ def replay(
         decide(active, by_symbol[active.symbol], warmup=warmup, start_ms=start_ms, memory=memory)
         for active in strategies
     )
+    config = replace(config, symbols=_halts(config, strategies))
     with _few_collections():
         return decisions, Replay(
             decisions, config, settings, funding=funding, should_stop=should_stop, on_day=on_day, on_record=on_record
         ).run()
+
+
+def _halts(config: TradingConfig, strategies: Sequence[ActiveStrategy]) -> dict[str, SymbolLimits]:
+    """Return the symbols' limits with the volatility halts of the strategies, as the live trader has them."""
+    return {
+        symbol: with_halts(limits, [one.params for one in strategies if one.symbol == symbol])
+        for symbol, limits in config.symbols.items()
+    }
 
 
 @contextmanager

@@ -88,7 +88,7 @@ def adapt_config(config: TradingConfig, settings: ReplaySettings) -> TradingConf
         return replace(config, sizing=sizing)
     sizing = replace(sizing, reserve_fraction=Decimal(0))
     symbols = {name: _free_limits(limits) for name, limits in config.symbols.items()}
-    return replace(config, sizing=sizing, limits=_FREE_RISK, symbols=symbols)
+    return replace(config, sizing=sizing, limits=_FREE_RISK, symbols=symbols, strategies={})
 
 
 def _free_limits(limits: SymbolLimits) -> SymbolLimits:
@@ -100,6 +100,7 @@ def _free_limits(limits: SymbolLimits) -> SymbolLimits:
         max_exposure_fraction=_NO_LIMIT,
         volatility_halt_pct=_NO_LIMIT,
         max_daily_quantity=None,
+        max_daily_loss=None,
     )
 
 

@@ -58,6 +58,19 @@ class _Folder:
         return self.path / f"{stem}.yaml"
 
 
+def with_halts(limits: SymbolLimits, strategies: Iterable[StrategyParams]) -> SymbolLimits:
+    """Return a symbol's limits with the volatility halt that these strategies on it ask for, the strictest of them."""
+    halts = [params for params in strategies if params.volatility_halt_pct is not None]
+    if not halts:
+        return limits
+    return replace(
+        limits,
+        volatility_halt_pct=min(params.volatility_halt_pct for params in halts if params.volatility_halt_pct),
+        volatility_window_ms=1_000 * max(params.volatility_window_seconds for params in halts),
+        volatility_rest_ms=60_000 * max(params.volatility_rest_minutes for params in halts),
+    )
+
+
 class StrategyBook:
     """Loads and validates `{root}/{strategy}/default.yaml` and `{SYMBOL}.yaml`, and loads them again when edited.
 
@@ -126,15 +139,7 @@ class StrategyBook:
 
         Where no strategy sets `volatility_halt_pct`, the limits are returned as they are.
         """
-        halts = [active.params for active in self.on(limits.symbol) if active.params.volatility_halt_pct is not None]
-        if not halts:
-            return limits
-        return replace(
-            limits,
-            volatility_halt_pct=min(params.volatility_halt_pct for params in halts if params.volatility_halt_pct),
-            volatility_window_ms=1_000 * max(params.volatility_window_seconds for params in halts),
-            volatility_rest_ms=60_000 * max(params.volatility_rest_minutes for params in halts),
-        )
+        return with_halts(limits, [active.params for active in self.on(limits.symbol)])
 
     def texts(self, strategy: str) -> Mapping[str, str]:
         """Return the sentences of a strategy's gates; empty for a strategy that is not here."""

@@ -13,7 +13,7 @@ from backtest.settings import BothHitRule, ReplaySettings
 from backtest.trades import BacktestTrade
 from core.enums import Direction, PositionMode
 from core.errors import ConfigurationError
-from core.limits import RiskLimits
+from core.limits import RiskLimits, StrategyLimits
 from simulator.market.model import FundingPoint
 from tests.unit.backtest.support import FLAT, LONG, SHORT, START_MS, candles_of, config_of, enter, play, told
 
@@ -181,6 +181,33 @@ def test_no_risk_lets_every_signal_through_that_limits_would_stop() -> None:
     config = config_of("ETHUSDT", limits=RiskLimits(max_open_positions=0))
     assert play([FLAT] * 3, {0: LONG}, config=config).denials == {"max_open_positions": 1}
     assert len(play([FLAT] * 3, {0: LONG}, config=config, has_risk=False).trades) == 1
+
+
+@pytest.mark.parametrize(
+    "limited",
+    [
+        {"symbols": {"ETHUSDT": replace(config_of("ETHUSDT").symbols["ETHUSDT"], max_daily_loss=D("0.5"))}},
+        {"strategies": {"told": StrategyLimits(max_daily_loss=D("0.5"))}},
+        {"strategies": {"told": StrategyLimits(max_daily_quantity=D(1))}},
+        {"limits": RiskLimits(max_daily_loss=D("0.5"), max_total_exposure_fraction=None)},
+        {"limits": RiskLimits(max_consecutive_losses=1, max_total_exposure_fraction=None)},
+    ],
+)
+def test_no_risk_knows_no_limit_of_account_symbol_or_strategy(limited) -> None:
+    config = replace(config_of("ETHUSDT"), **limited)
+    bars, plans = [FLAT, ("100", "100", "98", "100"), FLAT, ("100", "100", "98", "100"), FLAT], {0: LONG, 2: LONG}
+    assert len(play(bars, plans, config=config).trades) < 2, "the limit stops the second trade"
+    assert len(play(bars, plans, config=config, has_risk=False).trades) == 2
+
+
+@pytest.mark.parametrize(("halt", "denials"), [(None, {}), ("5", {"halted": 1})])
+def test_volatility_halt_of_the_strategy_holds_as_in_live_trading(halt, denials) -> None:
+    leap = ("110", "110", "108", "110")  # 10 % from a close to the next open, then the stop
+    calm = ("110", "110", "110", "110")
+    config = config_of("ETHUSDT", volatility_halt_pct=D(50))
+    result = play([FLAT, leap, calm, calm], {0: LONG, 2: LONG}, config=config, params={"volatility_halt_pct": halt})
+    assert result.denials == denials
+    assert len(result.trades) == 2 - len(denials)
 
 
 def test_quantity_comes_from_the_risk_at_the_stop_without_override() -> None:
