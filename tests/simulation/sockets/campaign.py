@@ -16,7 +16,7 @@ from typing import Any
 from tests.simulation.sockets import sites
 from tests.simulation.sockets.plan import plan_for
 from tests.simulation.sockets.sites import Pair
-from tests.simulation.sockets.world import run_world
+from tests.simulation.sockets.world import API_SECRET, run_world
 from utils.logging import close_logging, setup_logging
 
 SWITCH_INTERVAL_S = 0.00005
@@ -51,7 +51,7 @@ def run_seed(seed: int, *, keeps_log: bool = False) -> RunResult:
     folder = Path(tempfile.mkdtemp(prefix="simulation-"))
     try:
         faulthandler.dump_traceback_later(STUCK_S)
-        setup_logging("WARNING", folder, False, ())
+        setup_logging("WARNING", folder, False, (API_SECRET,))
         world = run_world(plan_for(seed), folder)
     except Exception as error:  # whatever it is, it is a finding about this plan
         return RunResult(

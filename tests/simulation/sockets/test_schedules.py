@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import logging
+import sys
+import threading
+from collections.abc import Iterator
 
 import pytest
 
@@ -14,6 +18,25 @@ from tests.simulation.sockets.plan import SYSTEMATIC
 
 SEEDS = (2, 50, 80, 1_006, 1_029)
 """Faults while it starts, on its orders, on its streams; at random with a failing disk, kills and a kill switch."""
+
+
+@pytest.fixture(autouse=True)
+def logging_as_before() -> Iterator[None]:
+    """A run sets logging up as the trader does; the tests after it shall not notice."""
+    root = logging.getLogger()
+    level, filters, factory = root.level, root.filters[:], logging.getLogRecordFactory()
+    hooks = sys.excepthook, threading.excepthook
+    levels = {name: logging.getLogger(name).level for name in ("urllib3", "slack_sdk", "aiohttp")}
+    interval = sys.getswitchinterval()
+    yield
+    root.setLevel(level)
+    root.filters[:] = filters
+    logging.setLogRecordFactory(factory)
+    sys.excepthook, threading.excepthook = hooks
+    logging.captureWarnings(False)
+    for name, before in levels.items():
+        logging.getLogger(name).setLevel(before)
+    sys.setswitchinterval(interval)
 
 
 @pytest.mark.slow
