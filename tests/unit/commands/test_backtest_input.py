@@ -180,11 +180,12 @@ def test_bad_input_gets_one_line_and_exit_code_2(tmp_path: Path, rows, arguments
     [
         ("ETHUSDT-1m.csv", b"time,price\n1,2\n", "line 1: unknown columns 'time,price'"),
         ("ETHUSDT-1m.csv", b"1,2,3\n", "line 1: 3 columns; 1m candle files have 6 or 12"),
-        ("ETHUSDT-1m.csv.gz", gzip.compress(b"open_time")[:-4], "cannot be read as candle text"),
+        ("ETHUSDT-1m.csv.gz", gzip.compress(b"open_time", mtime=0)[:-4], "cannot be read as candle text"),
         ("ETHUSDT-1m.zip", b"no archive", "cannot be read as candle text"),
         ("ETHUSDT-1m.parquet", b"no parquet", "cannot be read as parquet"),
         ("notes.txt", b"", "no <SYMBOL>-1m"),
     ],
+    ids=["header", "columns", "gzip", "zip", "parquet", "none"],
 )
 def test_file_that_holds_no_candles_gets_one_line_and_exit_code_2(tmp_path: Path, name, content, what) -> None:
     (tmp_path / name).write_bytes(content)
