@@ -41,7 +41,6 @@ class Stream:
         self.is_deaf = False
         """Half open, or without a listen key: nothing comes any more."""
         self.ready_ms = 0
-        self.lost_ms = 0
         self._generation = 0
         self._last_ms = 0
         self._held: list[Event] = []
@@ -91,7 +90,7 @@ class Stream:
         """The loss is noticed: say so and connect again."""
         world = self.process.world
         if self.is_ready:
-            self.is_ready, self.lost_ms = False, world.now_ms
+            self.is_ready = False
             self.process.feed(StreamChanged(self.kind, StreamState.LOST, "", world.now_ms, world.now_ms))
         self._held.clear()
         self.connect(pause_ms + world.rng.randint(100, 1_500))

@@ -18,7 +18,15 @@ from core.commands import (
 )
 from core.effects import Effect, Notify, Persist, Send
 from core.enums import MarginType
-from core.events import ClockJumped, MarkPriceUpdated, PriceUpdated, Tick
+from core.events import (
+    ClockJumped,
+    MarkPriceUpdated,
+    PriceUpdated,
+    StreamChanged,
+    StreamKind,
+    StreamState,
+    Tick,
+)
 from core.instrument import Instrument
 from exchange.binance.budget import Budget
 from executor.core import TradingCore
@@ -63,6 +71,8 @@ class Process:
         self.offset_ms = world.injector.clock_offset_ms(world.now_ms)
         self.read_ms: dict[type, int] = {}
         """When the newest whole reading of each kind that was answered had left."""
+        self.hears_user, self.told_ms = False, world.now_ms
+        """What it was told last about its user stream, and when."""
         self.shown_ms: dict[str, int] = {}
         """When the newest price of each symbol arrived."""
         self._instruments = world.instruments()
@@ -224,6 +234,9 @@ class Process:
             self.shown_ms[event.symbol] = world.now_ms
         elif type(event) not in _ROUTINE:
             self._stay_busy()
+            if type(event) is StreamChanged and event.kind is StreamKind.USER:
+                self.hears_user = event.state is StreamState.READY
+                self.told_ms = world.now_ms
         effects = self.core.handle(event)
         if effects:
             self._put(effects)

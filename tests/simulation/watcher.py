@@ -146,10 +146,10 @@ class Watcher:
         for intent, doubtful in disk.doubtful.items():
             if doubtful == symbol and intent != identity.intent and self.world.mode is PositionMode.ONEWAY:
                 self.fail(f"I-14 {identity}: intent {intent} on {symbol} is in doubt")
-        if not process.user.is_ready and process.user.lost_ms < sent_ms:
+        if not process.hears_user and process.told_ms < sent_ms:
             self.fail(f"I-14 {identity}: entered while the user stream was known to be down")
-        unread = [kind.__name__ for kind in READS if process.read_ms.get(kind, -1) < process.user.ready_ms]
-        if unread:
+        unread = [kind.__name__ for kind in READS if process.read_ms.get(kind, -1) < process.told_ms]
+        if unread and process.told_ms < sent_ms:
             self.fail(f"I-14 {identity}: {', '.join(unread)} not answered since the user stream connected")
         age_ms = sent_ms - process.shown_ms.get(symbol, 0)
         if age_ms > STALE_MS:
@@ -188,7 +188,7 @@ class Watcher:
             self._check_entry_fill(identity.intent, leg, fill.quantity * fill.side.sign, fill.price)
         elif not is_hand:
             self._check_reduction(order.client_order_id, leg, before, after)
-        if order.client_order_id.startswith("autoclose-"):
+        if order.client_order_id.startswith("autoclose-") and leg not in self.foreign:
             self.liquidated.append((self.world.now_ms, order.symbol))
         if not after:
             self.foreign.discard(leg)
