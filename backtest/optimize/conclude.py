@@ -140,7 +140,7 @@ def permutation_words(found: Permutations | None) -> str:
     where = "on the candles that were held out" if found.is_unseen else "on the very candles it was chosen on"
     text = (
         f"On {found.count:,} markets whose every minute goes up or down by lot, the same parameters do at least as "
-        f"well in {percent(found.p)} of cases ({where}, {found.trades} trades): {verdict(found.p)}."
+        f"well in {percent(found.p)} of cases ({where}, {_trades(found.trades)}): {verdict(found.p)}."
     )
     if not found.is_unseen:
         text += " Parameters look good where they were chosen: hold candles out (--holdout) for an honest answer."
@@ -153,8 +153,8 @@ def outside_words(inside: Metrics, outside: Metrics | None) -> str:
         return "No candles were held out: nothing is known about candles that the search did not see."
     text = (
         f"Where it was chosen: net {float(inside.net_pnl):+,.2f}, Sharpe {_ratio(inside.sharpe)}, "
-        f"{inside.trades} trades; on candles that no trial saw: net {float(outside.net_pnl):+,.2f}, "
-        f"Sharpe {_ratio(outside.sharpe)}, {outside.trades} trades"
+        f"{_trades(inside.trades)}; on candles that no trial saw: net {float(outside.net_pnl):+,.2f}, "
+        f"Sharpe {_ratio(outside.sharpe)}, {_trades(outside.trades)}"
     )
     if float(inside.net_pnl) > 0 >= float(outside.net_pnl):
         return text + ": the gain did not last."
@@ -171,3 +171,7 @@ def words_of(found: Conclusion) -> list[str]:
 
 def _ratio(value: float | None) -> str:
     return "none" if value is None else f"{value:.2f}"
+
+
+def _trades(count: int) -> str:
+    return "1 trade" if count == 1 else f"{count:,} trades"

@@ -35,8 +35,7 @@ def write_report(  # noqa: PLR0917 - everything that is shown
     """Write the page; `weights` says how much each parameter decides, largest first."""
     go = plotly_for(path)
     first = objectives[0]
-    sections = [Section("How far to trust it", "", None, [["", "finding"], *_numbered(words_of(found))])]
-    sections.append(Section("History", "Every trial and the best so far.", _history(go, rows, first)))
+    sections = [Section("History", "Every trial and the best so far.", _history(go, rows, first))]
     if found.front:
         text = "No other trial beats these in every objective; the ringed one is balanced between them."
         sections.append(Section("Pareto front", text, _pareto(go, rows, objectives, found)))
@@ -60,11 +59,7 @@ def write_report(  # noqa: PLR0917 - everything that is shown
         sections.append(Section("Permutation test", text, _permutations(go, found)))
     tiles = [(name, f"{value}") for name, value in found.best.values.items()]
     tiles += [(one.name, f"{score:,.4g}") for one, score in zip(objectives, found.best.scores, strict=True)]
-    write_page(path, title, notes, tiles, sections)
-
-
-def _numbered(lines: Sequence[str]) -> list[list[str]]:
-    return [[f"{number}", line] for number, line in enumerate(lines, 1)]
+    write_page(path, title, (*notes, *words_of(found)), tiles, sections)
 
 
 def _scored(rows: Sequence[Row], objective: Objective) -> list[Row]:

@@ -36,9 +36,7 @@ def write_report(path: Path, title: str, found: WalkForward, plan: Plan, notes: 
     """Write the page."""
     go = plotly_for(path)
     objective = plan.objectives[0]
-    verdicts = [["", "finding"], *([str(number), line] for number, line in enumerate(words_of(found), 1))]
     sections = [
-        Section("What it says", "", None, verdicts),
         Section("Equity of the test stretches", "Each was traded with what was best before it.", _equity(go, found)),
         Section("In-sample and out-of-sample", f"{objective.name} of each window.", _bars(go, found, objective)),
         Section("Windows", "", None, table_of(found, objective)),
@@ -47,7 +45,7 @@ def write_report(path: Path, title: str, found: WalkForward, plan: Plan, notes: 
         if not dimension.choices:
             text = "A parameter that jumps from window to window was fitted to noise."
             sections.append(Section(f"Chosen {dimension.name}", text, _course(go, found, dimension.name)))
-    write_page(path, title, notes, rows_of(found.metrics), sections)
+    write_page(path, title, (*notes, *words_of(found)), rows_of(found.metrics), sections)
 
 
 def _score(metrics: Metrics | None, objective: Objective) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from backtest.optimize.storage import open_storage
 from backtest.optimize.study import Row, balanced, importances, open_study, pareto_front, ranked, rows_of, search
 from backtest.optimize.trial import Bench, Task
 from backtest.run import run
-from core.errors import ConfigurationError
+from core.errors import ConfigurationError, RuntimeFailure
 from tests.unit.optimize.support import GRID, NOW_MS, SPACE, plan_for, runner, searched, world
 
 
@@ -149,6 +150,13 @@ def test_two_processes_share_one_study_and_its_count(tmp_path: Path, kind: str) 
     rows = rows_of(study, plan.space)
     assert 16 <= len(rows) <= 16 + 8  # both may begin a last batch at the same time
     assert len({tuple(row.values.items()) for row in rows}) > 12  # and they do not draw the same parameters
+
+
+def test_pool_whose_worker_dies_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    one = world()
+    monkeypatch.setattr(Bench, "run", lambda self, task: os._exit(1))
+    with pytest.raises(RuntimeFailure, match="a worker process ended unexpectedly"), Pool(one, 2) as pool:
+        pool.run([Task({}, one.start_ms, one.end_ms)])
 
 
 # --- pruning ------------------------------------------------------------------------------------------------------
