@@ -22,8 +22,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.live_path import slope
-from benchmarks.soak_check import SoakCheck, container_sizes, table_sizes
+from benchmarks.soak_check import SoakCheck, container_sizes
 from benchmarks.soak_market import MINUTE_MS
+from benchmarks.soak_tables import table_sizes
 from benchmarks.soak_world import START_MS, Plan, SoakWorld
 from benchmarks.trading_run import json_line, resident_mb
 from core.candle import DAY_MS
@@ -31,7 +32,7 @@ from utils.logging import setup_logging
 
 SLOPE_MB_MAX = 1.0
 WARM_SHARE = 0.65
-"""Bounded memories fill first: 20,000 signal ids take ten days, after the last restart at 30 % of the run. The slope
+"""Bounded memories (known ids, recent trades) fill in the days after the last restart, at 30 % of the run: the slope
 counts from this share of the run on."""
 DAYS_MIN = 3
 """So many measured days make a slope."""
@@ -64,12 +65,14 @@ class Days:
         }
 
     def grew(self) -> dict[str, list[int]]:
-        """Collections of the trader that became longer from the middle of the run to its end, with both lengths."""
-        middle, last = self.containers[len(self.containers) // 2], self.containers[-1]
+        """Collections of the trader that became longer over the warm part of the run, with both lengths."""
+        if len(self.containers) < 2:
+            return {}
+        before, last = self.containers[0], self.containers[-1]
         return {
-            path: [middle.get(path, 0), size]
+            path: [before.get(path, 0), size]
             for path, size in sorted(last.items(), key=lambda item: -item[1])
-            if size > GREW_MIN and size > 1.2 * middle.get(path, 0)
+            if size > GREW_MIN and size > 1.1 * before.get(path, 0)
         }
 
 
@@ -84,6 +87,8 @@ def soak(plan: Plan) -> tuple[dict[str, Any], list[str]]:
         while world.now_ms < world.end_ms:
             world.run_until(world.now_ms + MINUTE_MS)
             check.look()
+            if world.now_ms - START_MS == int(plan.days * DAY_MS * WARM_SHARE) // MINUTE_MS * MINUTE_MS:
+                take_census(world, days)
             if (world.now_ms - START_MS) % DAY_MS == 0 or world.now_ms == world.end_ms:
                 end_of_day(world, check, days, time.monotonic() - began_s)
     except KeyboardInterrupt:
@@ -93,6 +98,7 @@ def soak(plan: Plan) -> tuple[dict[str, Any], list[str]]:
         world.run_until(world.now_ms + SETTLE_MS)
         check.compare_day(world.end_ms - DAY_MS, world.now_ms + 1)
         check.compare_end()
+    take_census(world, days)
     found = figures(world, check, days)
     found |= {"wall_s": round(time.monotonic() - began_s, 1), "cpu_s": round(time.process_time() - began_cpu_s, 1)}
     world.disk.close()
@@ -124,7 +130,10 @@ def end_of_day(world: SoakWorld, check: SoakCheck, days: Days, seconds: float) -
 def measure(world: SoakWorld, days: Days) -> None:
     gc.collect()
     days.memory.append(((world.now_ms - START_MS) / DAY_MS, resident_mb(os.getpid())))
-    days.tables.append(table_sizes(world))
+    days.tables.append(table_sizes(world.disk.path))
+
+
+def take_census(world: SoakWorld, days: Days) -> None:
     days.containers.append(container_sizes(world.core, world.runner, world.alerts))
 
 

@@ -118,18 +118,6 @@ def _all_trades(world: SoakWorld, symbol: str, start_ms: int, end_ms: int) -> li
         start_ms = page[-1].time_ms
 
 
-def table_sizes(world: SoakWorld) -> dict[str, tuple[int, int]]:
-    """Return rows and bytes (with indexes) of every table."""
-    query = world.disk.query
-    owner = dict(query("select name, tbl_name from sqlite_master where type in ('table', 'index')"))
-    pages: dict[str, int] = {}
-    for name, size in query("select name, sum(pgsize) from dbstat group by name"):
-        table = owner.get(name, name)
-        pages[table] = pages.get(table, 0) + size
-    names = [name for name in sorted(set(owner.values())) if not name.startswith("sqlite_")]
-    return {name: (query(f'select count(*) from "{name}"')[0][0], pages.get(name, 0)) for name in names}
-
-
 def container_sizes(*roots: object) -> dict[str, int]:
     """Return how many entries every collection has that can be reached from our own objects, by its path.
 

@@ -16,6 +16,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, event
 from sqlalchemy.exc import OperationalError
 
+from benchmarks.soak_tables import read_rows
 from core.errors import PersistenceError
 from core.records import Record
 from core.restore import RestoredState
@@ -90,11 +91,7 @@ class SoakDisk:
 
     def query(self, statement: str, *values: Any) -> list[Any]:
         """Read with plain SQL on a connection of its own: the check shares no code with what it checks."""
-        connection = sqlite3.connect(f"file:{self.path}?mode=ro", uri=True)
-        try:
-            return connection.execute(statement, values).fetchall()
-        finally:
-            connection.close()
+        return read_rows(self.path, statement, *values)
 
     def _open(self) -> Database:
         return open_database(f"sqlite:///{self.path}", "sim", backup=False)

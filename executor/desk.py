@@ -26,7 +26,7 @@ from executor.setup import SymbolSetup
 from executor.trade import Trade
 
 ZERO = Decimal(0)
-KNOWN_SIGNALS_MAX = 20_000
+KNOWN_SIGNALS_MAX = 5_000
 READ_PAUSE_MS = 200
 """The same read is not repeated faster: an answer that proves nothing must not become a storm of questions."""
 READ_LIFE_MS = 30_000
