@@ -47,7 +47,7 @@ class ReplayCandles:
     def units(self, price: Decimal, rounding: Rounding) -> int:
         """Return a price in units of the integer columns, rounded in the named direction where it lies between."""
         scaled = price.scaleb(self.decimals)
-        whole = scaled.to_integral_value(rounding=rounding.value)
+        whole = scaled.to_integral_value(rounding=rounding)
         return int(min(max(whole, _LEAST), _MOST))
 
     def first_beyond(self, start: int, falling: int, rising: int) -> int | None:

@@ -37,7 +37,7 @@ class FinerCandles:
         return int(falls[0]) if len(falls) else None, int(rises[0]) if len(rises) else None
 
     def _units(self, price: Decimal, rounding: Rounding) -> int:
-        return int(price.scaleb(self.decimals).to_integral_value(rounding=rounding.value))
+        return int(price.scaleb(self.decimals).to_integral_value(rounding=rounding))
 
 
 def target_comes_first(

@@ -34,14 +34,15 @@ class Side(Word):
     BUY = "BUY"
     SELL = "SELL"
 
+    sign: int
+    """+1 for BUY, -1 for SELL: the sign that a fill adds to a position."""
+
+    def __init__(self, word: str) -> None:
+        self.sign = 1 if word == "BUY" else -1
+
     @property
     def opposite(self) -> Side:
         return Side.SELL if self is Side.BUY else Side.BUY
-
-    @property
-    def sign(self) -> int:
-        """+1 for BUY, -1 for SELL: the sign that a fill adds to a position."""
-        return 1 if self is Side.BUY else -1
 
 
 class Direction(Word):
@@ -50,13 +51,15 @@ class Direction(Word):
     LONG = "LONG"
     SHORT = "SHORT"
 
+    sign: int
+    """+1 for LONG, -1 for SHORT."""
+
+    def __init__(self, word: str) -> None:
+        self.sign = 1 if word == "LONG" else -1
+
     @property
     def opposite(self) -> Direction:
         return Direction.SHORT if self is Direction.LONG else Direction.LONG
-
-    @property
-    def sign(self) -> int:
-        return 1 if self is Direction.LONG else -1
 
     @property
     def entry_side(self) -> Side:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_EVEN, Decimal
-from enum import Enum
 from functools import lru_cache
 
-from core.enums import SymbolStatus
+from core.enums import SymbolStatus, Word
 
 
-class Rounding(Enum):
+class Rounding(Word):
     """Direction of a rounding; every call names one."""
 
     DOWN = ROUND_FLOOR
@@ -67,7 +66,7 @@ class Instrument:
 
 def _to_grid(value: Decimal, grid: Decimal, rounding: Rounding) -> Decimal:
     """Round to a multiple of `grid`, keeping the grid's own exponent (plain notation on the wire)."""
-    multiples = (value / grid).to_integral_value(rounding=rounding.value)
+    multiples = (value / grid).to_integral_value(rounding=rounding)
     return (multiples * grid).quantize(_unit(grid))
 
 

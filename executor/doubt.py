@@ -19,7 +19,9 @@ from executor.trade import Trade
 def chase(desk: Desk, trade: Trade) -> None:
     """Ask about every order of `trade` that owes an answer and whose time has come."""
     for order in trade.orders.values():
-        if not order.has_ended and _owes_answer(desk, order) and desk.now_ms >= order.query_at_ms:
+        if order.has_ended:
+            continue
+        if desk.now_ms >= order.query_at_ms and _owes_answer(desk, order):
             order.queries += 1
             pause = min(desk.policy.query_retry_ms * order.queries, desk.policy.query_retry_ms_max)
             order.query_at_ms = desk.now_ms + pause

@@ -46,7 +46,9 @@ def take_listed_fills(desk: Desk, fills: Iterable[FillReport]) -> list[Trade]:
 
 def settle_held(desk: Desk) -> list[Trade]:
     """Give held fills to their orders where these are known now, look for them where not; returns changed trades."""
-    changed = []
+    changed: list[Trade] = []
+    if not desk.held:
+        return changed
     for key, held in list(desk.held.items()):
         owner = desk.book.owner_of_fill(held.fill)
         candidates = _candidates(desk, held.fill)

@@ -38,8 +38,8 @@ def guard(desk: Desk, trade: Trade) -> None:
         _cover(desk, trade, stop)
     if trade.exit_requested is None and trade.state is not TradeState.CLOSING:
         _tend_target(desk, trade)
-    if trade.exit_requested is None:
-        _watch_holding(desk, trade)
+    if trade.exit_requested is None and is_held_too_long(desk, trade):
+        request_close(desk, trade, ExitReason.MAX_HOLDING)
 
 
 def _confirm(desk: Desk, trade: Trade) -> None:
@@ -220,14 +220,16 @@ def _watch_firing(desk: Desk, trade: Trade) -> None:
         desk.touch(trade)
     if timers.firing_since_ms is None:
         timers.firing_since_ms = desk.now_ms
-    target_fired = any(order.is_firing for order in trade.legs(Leg.TARGET))
-    reason = ExitReason.TARGET if target_fired else ExitReason.STOP
     if not trade.lacks_fills and any(order.has_plain_ended for order in trade.orders.values()):
         # Its order is over and the position is not: a thin book, the remainder goes at market at once.
-        request_close(desk, trade, reason)
+        request_close(desk, trade, _fired_reason(trade))
     elif desk.now_ms - timers.firing_since_ms >= desk.policy.firing_ms_max:
         _alert_dead_stop(desk, trade, "it triggered, but the position is still open")
-        request_close(desk, trade, reason)
+        request_close(desk, trade, _fired_reason(trade))
+
+
+def _fired_reason(trade: Trade) -> ExitReason:
+    return ExitReason.TARGET if any(order.is_firing for order in trade.legs(Leg.TARGET)) else ExitReason.STOP
 
 
 def _watch_price(desk: Desk, trade: Trade, stop: TrackedOrder) -> None:
@@ -255,11 +257,6 @@ def is_held_too_long(desk: Desk, trade: Trade) -> bool:
     """True once the trade's longest holding time is over."""
     limit, opened = trade.max_holding_ms, trade.opened_time_ms
     return limit is not None and opened is not None and desk.venue_ms - opened >= limit
-
-
-def _watch_holding(desk: Desk, trade: Trade) -> None:
-    if is_held_too_long(desk, trade):
-        request_close(desk, trade, ExitReason.MAX_HOLDING)
 
 
 def _current_price(desk: Desk, trade: Trade) -> Decimal | None:

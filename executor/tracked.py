@@ -120,7 +120,7 @@ class TrackedOrder:
             self.reported = report.filled_quantity
             self.reported_average = report.average_price or self.reported_average
         if self.service is OrderService.PLAIN:
-            self._take_status(report.status.value, report.status.is_terminal, _PLAIN_RANK, now_ms)
+            self._take_status(str(report.status), report.status.is_terminal, _PLAIN_RANK, now_ms)
         elif report.status.is_terminal:
             self.has_plain_ended = True
         self.update_time_ms = max(self.update_time_ms, report.update_time_ms)
@@ -134,7 +134,7 @@ class TrackedOrder:
             self.venue_order_id = report.venue_order_id
         if report.reject_reason:
             self.detail = report.reject_reason
-        self._take_status(report.status.value, report.status.is_terminal, _ALGO_RANK, now_ms)
+        self._take_status(str(report.status), report.status.is_terminal, _ALGO_RANK, now_ms)
         self.update_time_ms = max(self.update_time_ms, report.update_time_ms)
         return before != (self.phase, self.venue_status, self.venue_order_id)
 

@@ -134,7 +134,9 @@ class Trade:
         """Return the newest order of a leg that lives or may live, or None."""
         newest = None
         for order in self.orders.values():
-            if order.leg is leg and not order.has_ended and (newest is None or order.attempt > newest.attempt):
+            if order.leg is not leg or order.has_ended:
+                continue
+            if newest is None or order.attempt > newest.attempt:
                 newest = order
         return newest
 
@@ -154,9 +156,11 @@ class Trade:
         self.entered = self.added if entry is None else entry.executed + self.added
         exited, lacks_fills = self.exited_elsewhere, False
         for order in self.orders.values():
+            reported, booked = order.reported, order.booked
+            is_more = reported > booked
+            lacks_fills |= is_more
             if order.leg is not Leg.ENTRY:
-                exited += order.executed
-            lacks_fills |= order.lacks_fills
+                exited += reported if is_more else booked
         self.exited, self.lacks_fills = exited, lacks_fills
         left = self.entered - exited
         self.leaves = left if left > 0 else ZERO

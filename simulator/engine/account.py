@@ -77,8 +77,11 @@ class Account:
             positions = self._state.positions
             found = [positions[key] for side in _SIDES if (key := (symbol, side)) in positions]
             return [position for position in found if position.quantity]
-        held = {position.symbol for position in self._state.positions.values() if position.quantity}
-        return [position for name in self._in_order(held) for position in self.open_positions(name)]
+        held = [position for position in self._state.positions.values() if position.quantity]
+        if len(held) > 1:
+            rank = self._context.rank
+            held.sort(key=lambda position: (rank[position.symbol], _SIDES.index(position.side)))
+        return held
 
     def cross_wallet(self) -> Decimal:
         isolated = (position.isolated_wallet for position in self._state.positions.values())

@@ -143,6 +143,9 @@ class PlainOrders:
 
     def shrink_to(self, position: Position) -> None:
         """Expire resting reduce-only orders that lie wholly beyond what is left of a position, newest first."""
+        desk = self._context.desks.get(position.symbol)
+        if desk is None or not desk.open_orders:
+            return
         for side in (Side.BUY, Side.SELL):
             room = abs(position.quantity) if position.quantity * side.sign < 0 else ZERO
             for order in resting_reductions(self._context, position.symbol, side, position.side):
