@@ -374,11 +374,8 @@ class CommandRow(SQLModel, table=True):
 
 
 class BacktestRunRow(SQLModel, table=True):
-    """One backtest: what it was made with, on what and by which code, and what came of it; written once.
-
-    `strategies` and `symbols` are joined with commas. `parameters` (by symbol, by strategy), `settings` (the command
-    line and the limits) and `metrics` are JSON. `data_sha256` is of the candles and payments that were replayed.
-    """
+    """One backtest, written once. `strategies` and `symbols` are joined with commas; `parameters` (by symbol, by
+    strategy), `settings` (command line and limits) and `metrics` are JSON; `data_sha256` is of what was replayed."""
 
     __tablename__: ClassVar[str] = "backtest_runs"
     __table_args__ = (Index("ix_backtest_runs_created_time", "created_time"),)
