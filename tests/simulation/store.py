@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from core.enums import AlgoStatus, OrderStatus
-from core.records import HaltRecord, IntentRecord, OrderRecord, Record, TradeState
+from core.records import (
+    AccountStatRecord,
+    HaltRecord,
+    IntentRecord,
+    OrderRecord,
+    PositionMarkRecord,
+    Record,
+    TradeState,
+)
 from core.restore import RestoredState
 from tests.simulation.acts import Act
 from tests.unit.executor.lab import Rows
@@ -13,6 +21,8 @@ from tests.unit.executor.lab import Rows
 _OVER = {status.value for status in OrderStatus if status.is_terminal} | {
     status.value for status in AlgoStatus if status.is_terminal
 }
+_UNREAD = frozenset({PositionMarkRecord, AccountStatRecord})
+"""Valuations: nothing here reads them again."""
 _DONE = (TradeState.CLOSED, TradeState.REFUSED)
 
 
@@ -36,6 +46,8 @@ class Disk:
 
     def write(self, record: Record) -> None:
         kind = type(record)
+        if kind in _UNREAD:
+            return
         if kind is OrderRecord:
             self._check_order(record)  # type: ignore[arg-type]
         elif kind is IntentRecord:

@@ -137,6 +137,7 @@ class World:
         self._signal_chance = step_ms / 1_000 / signal_pause_s
         self._prices_told = 0
         self.bends_frames = False
+        self._frame_faults = [fault for fault in self.plan.schedule.faults if fault.kind in FRAMES]
         self._build_exchange(hedge=hedge)
         self.epoch = 0
         self.lease_renewed_ms = START_MS
@@ -288,8 +289,7 @@ class World:
         self.advance()
         now = self.elapsed_ms
         self.bends_frames = any(
-            fault.kind in FRAMES and fault.at_ms <= now and (fault.until_ms is None or fault.until_ms > now)
-            for fault in self.plan.schedule.faults
+            fault.at_ms <= now and (fault.until_ms is None or fault.until_ms > now) for fault in self._frame_faults
         )
         self.desk.tick()
         self.deliver(self.exchange.drain_events())
