@@ -15,6 +15,22 @@ RECOVERY_MS = 12_000
 """A request that a fault met still has its time-out, its pauses and its question after it."""
 UNHEARD_MS = 45_000
 """What nobody told is found by the comparison every 30 s, with a retry."""
+UNRELATED = frozenset(
+    f"/fapi/{path}"
+    for path in (
+        "v1/klines",
+        "v1/income",
+        "v1/exchangeInfo",
+        "v1/premiumIndex",
+        "v1/commissionRate",
+        "v1/leverageBracket",
+        "v1/leverage",
+        "v1/marginType",
+        "v3/balance",
+    )
+)
+"""Routes whose trouble must never delay a stop or an exit (I-23)."""
+
 _UNHEARD = {K.STREAM_MUTE, K.STREAM_DROP, K.STREAM_HALF_OPEN, K.STREAM_MALFORMED, K.STREAM_DELAY, K.SUBSCRIBE_IGNORE}
 _CONNECTION = {K.STREAM_CLOSE, K.STREAM_REFUSE, K.SUBSCRIBE_REJECT, K.LISTEN_KEY_EXPIRE}
 _HARMLESS = {K.STREAM_DUPLICATE, K.BRACKET_CHANGE, K.HAND_LEVERAGE, K.HAND_WITHDRAW, K.FOREIGN_ORDER}
@@ -81,6 +97,8 @@ class Excuses:
             if not self._world.is_starting:
                 self.paused_from_ms, self.paused_until_ms = fired.time_ms, end_ms
         elif site is Site.REST:
+            if fired.subject.partition(" ")[2] in UNRELATED:
+                return
             until_ms += RECOVERY_MS
         elif kind is K.STREAM_REORDER:
             until_ms += 4_000

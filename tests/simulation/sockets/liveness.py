@@ -116,12 +116,14 @@ class Liveness:
         return [] if money == wallet else [f"I-11 rows {money}, wallet {wallet}, {wallet - money} unexplained"]
 
     def _moved_before_the_books(self, deposit_id: int) -> Decimal:
-        """Return what was paid in or out while no process ran and none had traded yet: the books begin after it."""
+        """Return what was paid while no process ran and none had traded yet: the books begin after it."""
         ledger = self._world.ledger
-        rows = ledger.rows("SELECT min(event_time) AS first FROM fills")
+        rows = ledger.rows("SELECT min(event_time) AS first FROM fills WHERE intent_id IS NOT NULL")
         first_ms = rows[0]["first"]
         booked = {row["transaction_id"] for row in ledger.rows("SELECT transaction_id FROM income")}
-        moved = [r for r in self._world.exchange.incomes() if r.income_type == "TRANSFER" and r.tran_id != deposit_id]
+        told = ("REALIZED_PNL", "COMMISSION")
+        incomes = self._world.exchange.incomes()
+        moved = [row for row in incomes if row.income_type not in told and row.tran_id != deposit_id]
         early = [r for r in moved if r.tran_id not in booked and (first_ms is None or r.time_ms < first_ms)]
         return sum((row.income for row in early), ZERO)
 

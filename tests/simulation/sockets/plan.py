@@ -20,7 +20,12 @@ K = FaultKind
 FAULTS_MS = 45_000
 """Gateway time in which faults begin and end; the calm comes after."""
 
-PAIRS_A_PLAN = 5
+SECOND_TRY = 1_000_000
+"""From this seed on plans are about one pair each."""
+
+DOUBTFUL = ("GET /fapi/v1/order", "DELETE /fapi/v1/order", "GET /fapi/v1/algoOrder")
+"""Routes that are called only while it is unknown what became of an order."""
+
 ACTS = (
     "kill",
     "kill_at_moment",
@@ -77,36 +82,46 @@ def plan_for(seed: int) -> Plan:
     """Return the plan of a seed."""
     rng = Random(f"plan:{seed}")
     if seed < len(SYSTEMATIC):
-        return _systematic(seed, rng)
+        return _systematic(seed, SYSTEMATIC[seed], rng)
+    if seed >= SECOND_TRY:
+        return _systematic(seed, (ALL_PAIRS[(seed - SECOND_TRY) % len(ALL_PAIRS)],), rng)
     return _random(seed, rng)
+
+
+def second_try(pair: Pair, attempt: int) -> int:
+    """Return the seed of a plan about one pair alone, for one that another fault kept from being met."""
+    return SECOND_TRY + attempt * len(ALL_PAIRS) + ALL_PAIRS.index(pair)
 
 
 # -- every pair --------------------------------------------------------------------------------------------------------
 
 
 def _groups() -> Iterator[tuple[Pair, ...]]:
-    """Yield the pairs in handfuls that can be met in one run: neighbours of a group go to different call sites."""
+    """Yield the pairs in handfuls that can be met in one run."""
     starting = [p for p in sites.pairs() if p.site in sites.START_ROUTES]
-    trading = [p for p in sites.pairs() if p.site in sites.TRADE_ROUTES]
+    doubtful = [p for p in sites.pairs() if p.site in DOUBTFUL]
+    trading = [p for p in sites.pairs() if p.site in sites.TRADE_ROUTES and p.site not in DOUBTFUL]
     others = [p for p in sites.pairs() if p.site not in sites.ROUTES]
-    for group in (starting, trading, others):
+    for group, size in ((starting, 5), (doubtful, 2), (trading, 5), (others, 5)):
         shuffled = sorted(group, key=lambda pair: Random(f"{pair.hook}:{pair.site}").random())
-        for first in range(0, len(shuffled), PAIRS_A_PLAN):
-            yield tuple(shuffled[first : first + PAIRS_A_PLAN])
+        for first in range(0, len(shuffled), size):
+            yield tuple(shuffled[first : first + size])
 
 
 SYSTEMATIC = tuple(_groups())
+ALL_PAIRS = tuple(sites.pairs())
 
 
-def _systematic(seed: int, rng: Random) -> Plan:
-    pairs = SYSTEMATIC[seed]
+def _systematic(seed: int, pairs: tuple[Pair, ...], rng: Random) -> Plan:
     faults: list[Fault] = []
     acts: list[Act] = []
     is_start = any(pair.site in sites.START_ROUTES for pair in pairs)
     for number, pair in enumerate(pairs):
-        at_ms = 0 if pair.site in sites.START_ROUTES else 3_000 + number * 3_500
+        pause_ms = 16_500 if pair.site in DOUBTFUL else 3_500
+        at_ms = 0 if pair.site in sites.START_ROUTES else 3_000 + number * pause_ms
         faults += _faults_for(pair, at_ms, rng)
-        acts += _acts_for(pair, at_ms, rng)
+        if pair.site == "DELETE /fapi/v1/order":  # an entry without an answer is cancelled when everything is closed
+            acts += [Act(at_ms, "kill_in_doubt"), Act(at_ms + 12_000, "resume"), Act(at_ms + 15_000, "resume")]
     if is_start:  # each start meets the next fault
         acts += [Act(15_000, "kill"), Act(28_000, "kill")]
     return Plan(
@@ -125,7 +140,7 @@ def _faults_for(pair: Pair, at_ms: int, rng: Random) -> list[Fault]:
     rule = RULES[hook]
     if site in sites.ROUTES:
         main = Fault(at_ms, hook, target=site, amount=_amount(hook, site, rng), for_ms=_length(hook))
-        return [*_enabling(site, at_ms), main]
+        return [*_enabling(hook, site, at_ms), main]
     if hook in sites.FRAME_HOOKS:
         return [Fault(at_ms, hook, 0, site, _drawn(hook, rng), count=1 if hook is K.STREAM_MALFORMED else 3)]
     if hook in (K.STREAM_REFUSE, K.SUBSCRIBE_REJECT, K.SUBSCRIBE_IGNORE):
@@ -142,18 +157,15 @@ def _faults_for(pair: Pair, at_ms: int, rng: Random) -> list[Fault]:
     ]
 
 
-def _enabling(site: str, at_ms: int) -> list[Fault]:
+def _enabling(hook: FaultKind, site: str, at_ms: int) -> list[Fault]:
     """Return what must go wrong before so that the trader calls `site` at all."""
-    method, _, path = site.partition(" ")
-    if path in ("/fapi/v1/order", "/fapi/v1/algoOrder") and (method == "GET" or site == "DELETE /fapi/v1/order"):
-        return [Fault(at_ms, K.NOAPPLY_THEN_DROP, target=f"POST {path}", count=1)]
-    return []
-
-
-def _acts_for(pair: Pair, at_ms: int, rng: Random) -> list[Act]:
-    if pair.site == "DELETE /fapi/v1/order":  # an entry without an answer is cancelled when everything is closed
-        return [Act(at_ms, "kill_in_doubt"), Act(at_ms + 12_000, "resume")]
-    return []
+    if site not in DOUBTFUL:
+        return []
+    route = f"POST {site.partition(' ')[2]}"
+    if hook is K.QUERY_LAG_SINGLE:  # the order must be there, and nobody else may tell of it
+        mute = Fault(at_ms, K.STREAM_MUTE, for_ms=12_000, target="private")
+        return [Fault(at_ms, K.APPLY_THEN_DROP, target=route, count=3), mute]
+    return [Fault(at_ms, K.NOAPPLY_THEN_DROP, target=route, count=2)]
 
 
 def _amount(hook: FaultKind, site: str, rng: Random) -> Decimal | None:

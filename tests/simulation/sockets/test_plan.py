@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from simulator.faults.kinds import FaultKind
 from tests.simulation.sockets import sites
-from tests.simulation.sockets.plan import ACTS, FAULTS_MS, SYSTEMATIC, plan_for
+from tests.simulation.sockets.plan import ACTS, FAULTS_MS, SYSTEMATIC, plan_for, second_try
 from tests.simulation.sockets.trader import SYMBOLS
 
 
@@ -19,6 +19,14 @@ def test_systematic_plan_injects_each_of_its_pairs_hooks() -> None:
     for seed in range(len(SYSTEMATIC)):
         plan = plan_for(seed)
         assert {pair.hook for pair in plan.pairs} <= {fault.kind for fault in plan.faults}
+
+
+def test_second_try_is_about_that_pair_alone() -> None:
+    pair = SYSTEMATIC[7][1]
+    for attempt in (0, 1, 2):
+        plan = plan_for(second_try(pair, attempt))
+        assert plan.pairs == (pair,)
+        assert pair.hook in {fault.kind for fault in plan.faults}
 
 
 def test_plan_depends_on_its_seed_alone() -> None:

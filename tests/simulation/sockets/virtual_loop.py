@@ -27,8 +27,18 @@ BASE_MS = 1_774_000_000_000
 
 class _Selector(selectors.DefaultSelector):
     loop: VirtualLoop
+    _resumed_s = 0.0
 
     def select(self, timeout: float | None = None) -> list[Any]:
+        worked_s = time.thread_time() - self._resumed_s
+        if self.loop.counts_work and worked_s > self.loop.longest_work_s:
+            self.loop.longest_work_s = worked_s
+        try:
+            return self._select(timeout)
+        finally:
+            self._resumed_s = time.thread_time()
+
+    def _select(self, timeout: float | None) -> list[Any]:
         events = super().select(0)
         if events or (timeout is not None and timeout <= 0):
             return events
@@ -58,11 +68,14 @@ class _Selector(selectors.DefaultSelector):
 
 class VirtualLoop(asyncio.SelectorEventLoop):
     """`outside` counts jobs that threads do for the loop. `held` tells how many of them wait for the loop itself (a
-    request that our own server answers late), so that time may go on."""
+    request that our own server answers late), so that time may go on. While `counts_work`, `longest_work_s` becomes the
+    longest processor time for which one round of callbacks kept everybody else waiting."""
 
     def __init__(self) -> None:
         self.virtual_s = 0.0
         self.outside = 0
+        self.counts_work = False
+        self.longest_work_s = 0.0
         self.held: Callable[[], int] = lambda: 0
         selector = _Selector()
         selector.loop = self
