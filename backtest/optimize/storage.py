@@ -27,12 +27,13 @@ def import_optuna() -> None:
 def open_storage(where: str) -> BaseStorage:
     """Open a storage: a URL of a database, or the path of a journal file.
 
-    A journal takes a quarter of the time of SQLite for each trial, which is why it is the default. A database must be
+    A journal takes a fraction of SQLite's time a trial, which is why it is the default. A database must be
     empty or Optuna's: its tables of versions would clash with those of the trader's own. Raises ConfigurationError.
     """
     import_optuna()
     from optuna.storages import JournalStorage, RDBStorage  # noqa: PLC0415
-    from optuna.storages.journal import JournalFileBackend  # noqa: PLC0415
+
+    from backtest.optimize.journal import Journal  # noqa: PLC0415
 
     if "://" not in where:
         path = Path(where).expanduser()
@@ -41,7 +42,7 @@ def open_storage(where: str) -> BaseStorage:
             with path.open("ab"):
                 pass
             _refuse_other_files(path)
-            return JournalStorage(JournalFileBackend(str(path)))
+            return JournalStorage(Journal(path))
         except OSError as error:
             raise ConfigurationError(f"--storage {where}: {error.strerror or error}; name another file") from None
         except (ValueError, KeyError):

@@ -216,6 +216,28 @@ def test_search_with_pruning_ends_trials_early_and_never_the_best() -> None:
     assert ranked(rows, one.objectives[0], 1)[0].state == "complete"
 
 
+# --- the journal --------------------------------------------------------------------------------------------------
+
+
+def test_journal_is_read_by_optuna_itself(tmp_path: Path) -> None:
+    one, path = world(), tmp_path / "journal"
+    plan = plan_for(one, trials=8)
+    rows = searched(one, plan, open_storage(str(path)))
+    plain = optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(str(path)))
+    assert rows_of(optuna.load_study(study_name="study", storage=plain), plan.space) == rows
+
+
+def test_journal_cut_short_by_a_crash_goes_on(tmp_path: Path) -> None:
+    one, path = world(), tmp_path / "journal"
+    plan = plan_for(one, trials=8)
+    rows = searched(one, plan, open_storage(str(path)))
+    whole = path.read_bytes()
+    path.write_bytes(whole + b'{"op_code":6,"wor')
+    assert searched(one, plan, open_storage(str(path))) == rows
+    assert path.read_bytes().startswith(whole)
+    assert path.read_bytes().endswith(b"\n")
+
+
 # --- choosing -----------------------------------------------------------------------------------------------------
 
 
