@@ -9,7 +9,7 @@ from tests.simulation.test_campaign_one_way import play
 
 SEEDS = 200
 BLOCKS = 4
-HOURS = 50
+HOURS = 30
 
 
 @pytest.mark.slow
