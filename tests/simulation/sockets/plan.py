@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from random import Random
 
-from simulator.faults.kinds import RULES, FaultKind
+from simulator.faults.kinds import RULES, FaultKind, Site
 from simulator.faults.schedule import Fault, FaultSchedule
 from tests.simulation.sockets import sites
 from tests.simulation.sockets.sites import Pair
@@ -148,7 +148,7 @@ def _faults_for(pair: Pair, at_ms: int, rng: Random) -> list[Fault]:
         return [Fault(at_ms, hook, target=site), close]
     if hook in sites.CONNECTION_HOOKS:
         return [Fault(at_ms, hook, target=site, amount=_drawn(hook, rng))]
-    for_ms = 0 if rule.instant else 8_000
+    for_ms = 0 if rule.instant else 30_000 if rule.site is Site.ALGO else 8_000  # until a stop or target triggers
     at = at_ms + 2_000 if rule.instant else at_ms
     return [
         Fault(at + extra, hook, for_ms, amount=_drawn(hook, rng), detail=rng.choice(rule.details))
