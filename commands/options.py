@@ -37,12 +37,19 @@ def refuse_contradictions(settings: Settings, options: RunOptions, *, data: bool
         ("--data", data, mode is Environment.SIM and is_ours, "plays recorded candles on our own exchange: mode sim"),
         ("--speed", speed, mode is Environment.SIM and is_ours, "belongs to our own exchange: mode sim"),
         ("--exchange", options.exchange_url is not None, mode is Environment.SIM, "is for mode sim"),
-        ("--lockstep", options.lockstep, data and is_ours, "plays recorded candles on our own exchange: add --data"),
+        (
+            "--lockstep",
+            options.lockstep,
+            mode is Environment.SIM and is_ours,
+            "plays --data on our own exchange: mode sim",
+        ),
         ("--fresh", options.fresh, is_ours, "starts our own exchange over: modes sim and paper"),
     ):
         if is_given and not is_possible:
             at = " with --exchange" if options.exchange_url is not None and option != "--exchange" else ""
             raise ConfigurationError(f"command line: {option} {needs}; it means nothing in mode {mode.value}{at}")
+    if options.lockstep and not data:
+        raise ConfigurationError("command line: --lockstep plays recorded candles; name their folder with --data")
     if options.exchange_url is not None:
         parts = urlsplit(options.exchange_url)
         if parts.scheme not in {"http", "https"} or not parts.hostname or parts.path not in {"", "/"}:
