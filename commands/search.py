@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from commands.replay_options import Costs, settings_of, symbols_of, time_of
+from core.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from backtest.optimize.space import Space
@@ -74,7 +75,6 @@ def open_market(
     from backtest.load import load
     from backtest.optimize.objectives import objectives_of
     from backtest.optimize.space import read_space
-    from backtest.optimize.storage import import_optuna
     from backtest.optimize.trial import HISTORY_MS, World
     from backtest.output import prepare_folder
     from backtest.parameters import active_strategies
@@ -90,7 +90,7 @@ def open_market(
     # Names and space first: they are read at once, a year of candles is not.
     (example,) = active_strategies(settings.strategies_dir, [strategy], [(wanted or ["BTCUSDT"])[0]], overrides)
     space = read_space(space_path, example.params)
-    import_optuna()
+    _need_optuna()
     prepare_folder(out)
     loaded = load(
         data,
@@ -116,6 +116,13 @@ def open_market(
         (settings.db_url,),
         loaded.notes,
     )
+
+
+def _need_optuna() -> None:
+    from importlib.util import find_spec
+
+    if find_spec("optuna") is None:
+        raise ConfigurationError("searching parameters needs Optuna; install the project's research group")
 
 
 class Watched:

@@ -1,27 +1,19 @@
-"""Where a study lives: Optuna's own storages. A journal file or a database; many processes may share one."""
+"""Where a study lives: Optuna's own storages. A journal file or a database; many processes may share one. Heavy:
+imports Optuna."""
 
 from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from optuna.storages import BaseStorage, JournalStorage, RDBStorage
+from sqlalchemy import create_engine, inspect
+
+from backtest.optimize.journal import Journal
 from core.errors import ConfigurationError
 
-if TYPE_CHECKING:
-    from optuna.storages import BaseStorage
-
 _SCHEMES = ("sqlite", "postgresql", "postgresql+psycopg", "mysql")
-
-
-def import_optuna() -> None:
-    """Import Optuna quietly; raises ConfigurationError where it is not installed."""
-    try:
-        import optuna  # noqa: PLC0415 - optional and heavy
-    except ImportError as error:
-        raise ConfigurationError("optimising needs Optuna; install the project's research group") from error
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
 
 
 def open_storage(where: str) -> BaseStorage:
@@ -30,11 +22,6 @@ def open_storage(where: str) -> BaseStorage:
     A journal takes a fraction of SQLite's time a trial, which is why it is the default. A database must be
     empty or Optuna's: its tables of versions would clash with those of the trader's own. Raises ConfigurationError.
     """
-    import_optuna()
-    from optuna.storages import JournalStorage, RDBStorage  # noqa: PLC0415
-
-    from backtest.optimize.journal import Journal  # noqa: PLC0415
-
     if "://" not in where:
         path = Path(where).expanduser()
         try:
@@ -76,8 +63,6 @@ def _refuse_other_files(path: Path) -> None:
 
 
 def _refuse_other_databases(url: str) -> None:
-    from sqlalchemy import create_engine, inspect  # noqa: PLC0415
-
     engine = create_engine(url)
     try:
         tables = set(inspect(engine).get_table_names())

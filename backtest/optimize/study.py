@@ -84,6 +84,7 @@ def open_study(storage: BaseStorage | None, name: str, plan: Plan, identity: Map
     """
     import optuna  # noqa: PLC0415 - heavy
 
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
     study = optuna.create_study(
         storage=storage,
         study_name=name,

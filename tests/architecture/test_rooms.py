@@ -124,7 +124,18 @@ def test_wildcard_imports_are_absent() -> None:
     assert not offences, "\n".join(offences)
 
 
-LAZY_IMPORTS = {"onepassword", "pandas", "plotly", "pyarrow", "slack_sdk", "uvloop", "psycopg", "alembic", "resource"}
+LAZY_IMPORTS = {
+    "onepassword",
+    "optuna",
+    "pandas",
+    "plotly",
+    "pyarrow",
+    "slack_sdk",
+    "uvloop",
+    "psycopg",
+    "alembic",
+    "resource",
+}
 """Optional or heavy packages that a function may import when it first needs them."""
 
 
