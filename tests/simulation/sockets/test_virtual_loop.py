@@ -9,7 +9,7 @@ import time
 import pytest
 
 from tests.simulation.sockets import virtual_loop as module
-from tests.simulation.sockets.world import virtual_loop
+from tests.simulation.sockets.virtual_loop import virtual_loop
 
 
 def test_sleep_when_nothing_happens_jumps() -> None:

@@ -137,3 +137,20 @@ class LoopClock:
 
     def monotonic_ns(self) -> int:
         return int(self._loop.virtual_s * 1e9)
+
+
+@contextlib.contextmanager
+def virtual_loop() -> Iterator[VirtualLoop]:
+    """A loop of its own for the block, cleaned up behind it."""
+    loop = VirtualLoop()
+    asyncio.set_event_loop(loop)
+    try:
+        yield loop
+    finally:
+        pending = asyncio.all_tasks(loop)
+        for task in pending:
+            task.cancel()
+        loop.run_until_complete(asyncio.gather(*pending, return_exceptions=True))
+        loop.run_until_complete(loop.shutdown_default_executor())
+        asyncio.set_event_loop(None)
+        loop.close()

@@ -10,8 +10,6 @@ import contextlib
 import sqlite3
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
 from random import Random
@@ -28,14 +26,15 @@ from simulator.engine.errors import ApiError
 from simulator.faults.injector import FaultInjector
 from simulator.faults.kinds import FaultKind
 from simulator.options import ExchangeOptions
+from tests.simulation.sockets.acts import Acts
 from tests.simulation.sockets.ledger_view import LedgerView
 from tests.simulation.sockets.liveness import Liveness
-from tests.simulation.sockets.plan import FAULTS_MS, Act, Plan
+from tests.simulation.sockets.plan import FAULTS_MS, Plan
 from tests.simulation.sockets.safety import Safety
 from tests.simulation.sockets.sites import Pair, pair_of
 from tests.simulation.sockets.trader import ACCOUNT, REST_MS, Trader
 from tests.simulation.sockets.venue import WatchedExchange
-from tests.simulation.sockets.virtual_loop import BASE_MS, LoopClock, VirtualLoop
+from tests.simulation.sockets.virtual_loop import BASE_MS, LoopClock, VirtualLoop, virtual_loop
 
 SPEED = 30.0
 """Market time per gateway time: half an hour of market in a minute, so that stops and targets are reached."""
@@ -129,7 +128,7 @@ class World:
         self.started_ms = self.now_ms
         self.injector.start(self.started_ms)
         supervisor = asyncio.create_task(self._keep_a_trader())
-        helpers = [asyncio.create_task(work) for work in (self._look(), self._act(), self._signal_now_and_then())]
+        helpers = [asyncio.create_task(work) for work in (self._look(), Acts(self).run(), self._signal_now_and_then())]
         try:
             await asyncio.sleep(FAULTS_MS / 1000)
             await self._calm(helpers[1:])
@@ -310,78 +309,6 @@ class World:
             )
             await trader.signals.publish(signal)
 
-    async def _act(self) -> None:
-        for act in sorted(self.plan.acts, key=lambda one: one.at_ms):
-            await asyncio.sleep(max(0.0, (self.started_ms + act.at_ms - self.now_ms) / 1000))
-            if self.trader is not None and self._do(act, self.trader):
-                self.acts_done[act.kind] += 1
-                self.note(f"act {act.kind} {act.for_ms} {act.amount}")
-
-    def _do(self, act: Act, trader: Trader) -> bool:
-        """Do what the plan says to the present process; False where there is nothing to do it to."""
-        kind = act.kind
-        if kind == "kill":
-            trader.killed_at = trader.killed_at or "any time"
-            trader.kill()
-        elif kind == "kill_at_moment":
-            trader.kill_after = act.amount
-        elif kind == "stop":
-            self._later(trader.stop)
-        elif kind == "suspend":
-            self.loop.virtual_s += 25.0 + act.amount
-            self.safety.excuses.extend(20_000)
-        elif kind == "own_clock":
-            trader.clock.skew_ms += (act.amount - 20) * 300
-            self.safety.excuses.extend(10_000)
-        elif kind.startswith("disk_"):
-            trader.disk.trouble = trader.disk.trouble or kind
-            self._later(lambda: self._mend_disk(trader, act.for_ms))
-        elif kind == "lease_taken":
-            return self._take_lease(trader)
-        elif trader.executor is None:
-            return False
-        elif kind == "kill_switch":
-            trader.executor.kill("the plan")
-        elif kind == "kill_in_doubt":
-            self._later(self._kill_when_in_doubt)
-        elif kind == "flatten":
-            trader.executor.flatten(self.rng.choice(self.symbols), "the plan")
-        elif kind == "resume":
-            trader.executor.resume()
-        return True
-
-    def _later(self, work: Callable[[], object]) -> None:
-        task = asyncio.ensure_future(work())  # type: ignore[arg-type]
-        self._background = task
-
-    async def _kill_when_in_doubt(self) -> None:
-        """Press the kill switch while it is unknown what has become of an entry."""
-        until = self.loop.time() + 10
-        while self.loop.time() < until and not self.is_over:
-            await asyncio.sleep(0.1)
-            trader = self.trader
-            if trader is not None and trader.is_ready and trader.executor is not None and self.ledger.in_doubt():
-                trader.executor.kill("the plan, in doubt")
-                return
-
-    async def _mend_disk(self, trader: Trader, after_ms: int) -> None:
-        await asyncio.sleep(after_ms / 1000)
-        if trader.disk.trouble != "gone":
-            trader.disk.trouble = None
-
-    def _take_lease(self, trader: Trader) -> bool:
-        """Somebody else has taken the account over while this process stood still: it must find out and fall silent."""
-        if trader.is_dead or not trader.is_ready or trader.disk.trouble is not None:
-            return False
-        with sqlite3.connect(self.ledger.file) as connection:
-            connection.execute(
-                "UPDATE lease SET epoch = epoch + 1, process_start = 'gone', holder = 'another' WHERE account = ?",
-                (ACCOUNT,),
-            )
-        connection.close()
-        self.zombie = trader
-        return True
-
     # -- the end ----------------------------------------------------------------------------------------------------
 
     async def _calm(self, helpers: list[asyncio.Task[None]]) -> None:
@@ -446,22 +373,6 @@ class World:
             self.safety.checks["I-24"] += 1
             for row in sorted(over - self.ledger.over(), key=str)[:3]:
                 self.fail(f"I-24 a restart changed {row}")
-
-
-@contextmanager
-def virtual_loop() -> Iterator[VirtualLoop]:
-    loop = VirtualLoop()
-    asyncio.set_event_loop(loop)
-    try:
-        yield loop
-    finally:
-        pending = asyncio.all_tasks(loop)
-        for task in pending:
-            task.cancel()
-        loop.run_until_complete(asyncio.gather(*pending, return_exceptions=True))
-        loop.run_until_complete(loop.shutdown_default_executor())
-        asyncio.set_event_loop(None)
-        loop.close()
 
 
 def run_world(plan: Plan, folder: Path) -> World:
