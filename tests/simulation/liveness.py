@@ -126,9 +126,10 @@ class Liveness:
                 self._fail(f"I-10 trade {row.intent_id}: {row.realized_pnl}/{row.fees}, fills {realized}/{fees}")
 
     def _hid_fills(self) -> bool:
-        """Whether the venue's list of trades has hidden some: the one reason to book a correction."""
+        """Whether a correction has a cause: a list of trades that hid some, or a stranger's position beside ours."""
         return any(
-            one.fault.kind is FaultKind.QUERY_LAG_LIST and one.subject.endswith("userTrades")
+            (one.fault.kind is FaultKind.QUERY_LAG_LIST and one.subject.endswith("userTrades"))
+            or one.fault.kind is FaultKind.FOREIGN_POSITION
             for one in self._world.injector.fired
         )
 
