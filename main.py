@@ -14,10 +14,9 @@ import sys
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from typer.core import TyperGroup
 
 from commands.backtest import backtest
 from commands.backtests import app as backtests
@@ -41,10 +40,11 @@ from commands.exchange import exchange
 from commands.kill import KILL_FILE, flatten, kill, resume
 from commands.look import dashboard, why
 from commands.optimize import optimize
+from commands.root import RunByDefault
 from commands.version import VERSION
 from commands.walkforward import walkforward
 from core.enums import Environment
-from core.errors import ConfigurationError, PersistenceError, RuntimeFailure
+from core.errors import PersistenceError, RuntimeFailure
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -68,33 +68,6 @@ SWITCH_INTERVAL_S = 0.00005
 """How long a thread waits for a busy event loop at every row it writes: a commit of 40 rows takes 3 ms, not 400."""
 NEWS_DELAY_S = 0.1
 """Orders leave before people are told why."""
-
-
-ClickException: Any = typer.BadParameter.__mro__[2]
-"""What every complaint about a command line is; typer does not export it."""
-
-
-class RunByDefault(TyperGroup):
-    """`main.py --for 60` means `main.py run --for 60`: whoever names no command wants to trade."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        about_the_program = {"--help", "-h", "--version"}
-        if not args or (args[0].startswith("-") and args[0] not in about_the_program):
-            args = ["run", *args]
-        return super().parse_args(ctx, args)
-
-    def main(self, *args: Any, **extra: Any) -> Any:
-        """Say what is wrong with a command line in one plain line, as every other error is said; exit code 2."""
-        try:
-            code = super().main(*args, **{**extra, "standalone_mode": False})
-        except (ClickException, ConfigurationError) as error:
-            text = error.format_message() if isinstance(error, ClickException) else str(error)
-            where = "" if text.startswith("command line:") else "command line: "
-            typer.echo(where + " ".join(text.replace("Value error, ", "").split()) + "; see --help", err=True)
-            sys.exit(2)
-        except typer.Abort:
-            sys.exit(130)
-        sys.exit(code if isinstance(code, int) else 0)
 
 
 app = typer.Typer(
@@ -419,9 +392,9 @@ async def forget(database: Database, settings: Settings, gateway: BinanceGateway
     await asyncio.to_thread(database.retention.run, gateway.venue_time_ms(), days, decision_days)
 
 
-for command in (exchange, check, download, backtest, optimize, walkforward, drift):
+for command in (kill, flatten, resume, why, dashboard, check, exchange):
     app.command()(command)
-for command in (kill, flatten, resume, dashboard, why):
+for command in (download, backtest, optimize, walkforward, drift):
     app.command()(command)
 app.add_typer(backtests, name="backtests")
 
