@@ -79,7 +79,7 @@ def measure(result: ReplayResult, curve: EquityCurve, candles: int) -> Metrics:
     deposit, end = float(result.deposit), float(curve.equity[-1])
     days = (int(curve.time_ms[-1]) - int(curve.time_ms[0])) / DAY_MS
     growth = end / deposit if deposit > 0 else 0.0
-    cagr = growth ** (YEAR_DAYS / days) - 1 if days >= 1 and growth > 0 else None
+    cagr = yearly(growth, days)
     depth, length_ms = drawdown(curve, deposit)
     sharpe, sortino = ratios(curve, deposit)
     holds = [trade.exit_time_ms - trade.entry_time_ms for trade in closed if trade.exit_time_ms is not None]
@@ -152,6 +152,16 @@ def ratios(curve: EquityCurve, deposit: float) -> tuple[float | None, float | No
         mean / deviation * scale if deviation > 0 else None,
         mean / downside * scale if downside > 0 else None,
     )
+
+
+def yearly(growth: float, days: float) -> float | None:
+    """Return the growth of a year at this pace as a fraction, None below a day or where a float cannot hold it."""
+    if days < 1 or growth <= 0:
+        return None
+    try:
+        return float(growth ** (YEAR_DAYS / days) - 1)
+    except OverflowError:  # tenfold in a day: no pace that lasts
+        return None
 
 
 def drawdown(curve: EquityCurve, deposit: float) -> tuple[float, int]:

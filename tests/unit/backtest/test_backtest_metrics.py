@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from backtest.equity import EquityCurve
-from backtest.metrics import daily_returns, drawdown, ratios, wilson_interval
+from backtest.metrics import daily_returns, drawdown, ratios, wilson_interval, yearly
 from backtest.output import COLUMNS, write_equity, write_metrics, write_trades
 from backtest.report import write_report
 from backtest.run import Backtest, run
@@ -115,3 +115,11 @@ def test_report_is_one_file_without_links_to_other_hosts(done: Backtest, tmp_pat
     for section in ("Equity and drawdown", "Monthly returns", "Distribution of R", "Exposure", "From gross to net"):
         assert section in body
     assert "Plotly" in head
+
+
+def test_yearly_growth_is_compounded_and_unknown_where_no_float_holds_it() -> None:
+    assert yearly(1.1, 365.0) == pytest.approx(0.1)
+    assert yearly(1.01, 36.5) == pytest.approx(1.01**10 - 1)
+    assert yearly(1.5, 0.9) is None
+    assert yearly(0.0, 10.0) is None
+    assert yearly(8.0, 1.0) is None
