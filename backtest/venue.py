@@ -6,7 +6,6 @@ report tell the same, the answer is enough.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from decimal import Decimal
@@ -86,7 +85,7 @@ class ReplayVenue:
         self._on_alert = on_alert
         self._on_fill = on_fill
         self._waiting: dict[str, list[SubmitOrder]] = {}
-        self._events: deque[Input] = deque()
+        self._events: list[Input] = []
         self.exchange = Exchange(
             market,
             ExchangeConfig(
@@ -171,10 +170,9 @@ class ReplayVenue:
         self._run()
 
     def _run(self) -> None:
-        events, core = self._events, self._core
-        while events:
-            event = events.popleft()
-            self._carry_out(core.handle(event), event.received_time_ms)
+        while events := self._events:
+            self._events = []
+            self._carry_out(self._core.handle_together(events), events[-1].received_time_ms)
 
     def _carry_out(self, effects: list[Effect], time_ms: int, *, holds_entries: bool = False) -> None:
         for effect in effects:

@@ -7,7 +7,7 @@ run on `Tick`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -65,7 +65,7 @@ from executor.reconcile import Reconciler
 from executor.replies import Replies
 from executor.restoring import restore_trades
 from executor.setup import SetupReport
-from executor.steering import steer, steer_all
+from executor.steering import steer, steer_all, steer_put_off
 from executor.tracked import Phase
 from executor.user_stream import UserStream
 from executor.view import CoreView, view_of
@@ -117,12 +117,28 @@ class TradingCore:
     def handle(self, event: Input) -> list[Effect]:
         """Take one event and return the effects it causes, in the order in which they must happen."""
         desk = self._desk
+        self._take(event)
+        return desk.out.drain(desk.venue_ms)
+
+    def handle_together(self, events: Sequence[Input]) -> list[Effect]:
+        """Take events of one instant and return their effects: all is noted first, then each trade is looked at once.
+
+        Ends in the same state as one by one; steps that only last from one event to the next are neither taken nor
+        written.
+        """
+        desk = self._desk
+        desk.put_off = {}
+        for event in events:
+            self._take(event)
+        steer_put_off(desk)
+        return desk.out.drain(desk.venue_ms)
+
+    def _take(self, event: Input) -> None:
         self._is_valued &= isinstance(event, SignalReceived)
         self._take_time(event)
         handler = self._handlers.get(type(event))
         if handler is not None:
             handler(event)
-        return desk.out.drain(desk.venue_ms)
 
     def view(self) -> CoreView:
         """Return a read-only picture for heartbeat, summary and tests."""

@@ -139,6 +139,8 @@ class Desk:
     entries_filled: int = 0
     trades_closed: int = 0
     denials: int = 0
+    put_off: dict[int, Trade] | None = None
+    """While events of one instant are taken together: the trades to look at when the last of them has been."""
     signals: dict[int, Signal] = field(default_factory=dict)
     known_signals: OrderedDict[str, None] = field(default_factory=OrderedDict)
 

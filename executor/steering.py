@@ -19,6 +19,9 @@ from executor.trade import Trade
 
 def steer(desk: Desk, trade: Trade) -> None:
     """Do what is due for `trade` now. A venue surprise that the lifecycle does not know halts its symbol."""
+    if desk.put_off is not None:
+        desk.put_off[trade.intent_id] = trade
+        return
     if is_at_rest(desk, trade):
         return
     try:
@@ -58,6 +61,14 @@ def _steer(desk: Desk, trade: Trade) -> None:
 def steer_all(desk: Desk, trades: Iterable[Trade]) -> None:
     for trade in trades:
         steer(desk, trade)
+
+
+def steer_put_off(desk: Desk) -> None:
+    """Look once at every trade of which the events taken together told something."""
+    put_off, desk.put_off = desk.put_off, None
+    for trade in (put_off or {}).values():
+        if trade.intent_id in desk.book.active:
+            steer(desk, trade)
 
 
 def is_at_rest(desk: Desk, trade: Trade) -> bool:
