@@ -33,7 +33,8 @@ class RestoredState:
     last_income_time_ms: int | None = None
     booked_incomes: frozenset[tuple[int, str]] = frozenset()
     """Transaction id and type of the newest ledger rows that were booked, so that none is booked again."""
-    performance_today: tuple[PerformanceRecord, ...] = ()
+    recent_performance: tuple[PerformanceRecord, ...] = ()
+    """Rows of today and yesterday: what becomes known late is added to the row of its own day."""
     consecutive_losses: int = 0
     """Losing trades in a row at the end of today's closed ones."""
     halts: tuple[HaltRecord, ...] = ()

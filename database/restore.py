@@ -63,7 +63,7 @@ def read_state(connection: Connection, now_ms: int | None = None) -> RestoredSta
         last_trade_ids=_last_trade_ids(connection),
         last_income_time_ms=_last_income_time_ms(connection),
         booked_incomes=_booked_incomes(connection),
-        performance_today=() if now_ms is None else _performance_of_day(connection, now_ms),
+        recent_performance=() if now_ms is None else _recent_performance(connection, now_ms),
         consecutive_losses=0 if now_ms is None else _consecutive_losses(connection, now_ms),
         halts=_records(connection, HaltRecord, select(_HALTS).where(_HALTS.c.active.is_(True))),
         peak_equity=None if newest is None else newest["peak_equity"],
@@ -116,9 +116,10 @@ def _booked_incomes(connection: Connection) -> frozenset[tuple[int, str]]:
     return frozenset((row[0], row[1]) for row in connection.execute(statement.limit(BOOKED_INCOMES_MAX)))
 
 
-def _performance_of_day(connection: Connection, now_ms: int) -> tuple[PerformanceRecord, ...]:
-    day = to_datetime(now_ms).date().isoformat()
-    return _records(connection, PerformanceRecord, select(_PERFORMANCE).where(_PERFORMANCE.c.day == day))
+def _recent_performance(connection: Connection, now_ms: int) -> tuple[PerformanceRecord, ...]:
+    days = [to_datetime(time_ms).date().isoformat() for time_ms in (now_ms - DAY_MS, now_ms)]
+    statement = select(_PERFORMANCE).where(_PERFORMANCE.c.day.in_(days)).order_by(_PERFORMANCE.c.day)
+    return _records(connection, PerformanceRecord, statement)
 
 
 def _consecutive_losses(connection: Connection, now_ms: int) -> int:

@@ -100,7 +100,7 @@ class TradingCore:
             next_intent=max(next_intent, restored.next_intent),
             book=Book(),
             account=Account(config.quote_asset, restored.peak_equity, restored.day_start_equity),
-            days=DayLedger(restored.performance_today, restored.consecutive_losses),
+            days=DayLedger(restored.recent_performance, restored.consecutive_losses),
             halts=Halts(restored.halts),
             market=Market({symbol: limits.volatility_window_ms for symbol, limits in config.symbols.items()}),
             setup=dict(setup.symbols) if setup is not None else {},

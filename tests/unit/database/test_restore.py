@@ -54,27 +54,34 @@ async def test_restore_returns_active_halts_only(database):
     assert database.restore_state().halts == (examples.halt("BTCUSDT"),)
 
 
-async def test_restore_today_is_the_day_of_the_newest_valuation(database):
+async def test_restore_counts_days_back_from_the_newest_valuation(database):
     await database.writer.commit(
         [
             examples.account_stat(T0 - 5_000, "9990"),
             examples.account_stat(T0 + 5_000, "10001"),
             examples.account_stat(T0 + 9_000, "10002", peak_equity=D("10500")),
-            examples.performance(day="2025-04-30"),
             examples.performance(day="2025-05-01"),
+            examples.performance(day="2025-04-30"),
+            examples.performance(day="2025-04-29"),
         ]
     )
     state = database.restore_state()
     assert state.day_start_equity == Decimal("9990")
     assert state.peak_equity == Decimal("10500")
-    assert [row.day for row in state.performance_today] == ["2025-05-01"]
+    assert [row.day for row in state.recent_performance] == ["2025-04-30", "2025-05-01"]
 
 
 async def test_restore_on_a_later_day_starts_from_the_last_valuation_with_no_results(database):
     await database.writer.commit([examples.account_stat(T0, "10001"), examples.performance(day="2025-05-01")])
-    state = database.restore_state(now_ms=T0 + DAY_MS + 60_000)
+    state = database.restore_state(now_ms=T0 + 2 * DAY_MS + 60_000)
     assert state.day_start_equity == Decimal("10001")
-    assert state.performance_today == ()
+    assert state.recent_performance == ()
+
+
+async def test_restore_after_midnight_knows_yesterdays_rows(database):
+    await database.writer.commit([examples.account_stat(T0, "10001"), examples.performance(day="2025-05-01")])
+    state = database.restore_state(now_ms=T0 + DAY_MS + 60_000)
+    assert state.recent_performance == (examples.performance(day="2025-05-01"),)
 
 
 async def test_restore_first_day_starts_with_the_first_valuation(database):

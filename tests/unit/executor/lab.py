@@ -177,7 +177,7 @@ class Rows:
             last_trade_ids=last,
             booked_incomes=frozenset(self.incomes),
             last_income_time_ms=max((row.event_time_ms for row in self.incomes.values()), default=None),
-            performance_today=tuple(self.performance.values()),
+            recent_performance=tuple(self.performance.values()),
             halts=tuple(row for row in self.halts.values() if row.active),
             next_intent=max(self.intents, default=0) + 1,
         )
