@@ -17,7 +17,7 @@ from backtest.trades import BacktestTrade
 from core.errors import ConfigurationError
 from simulator.market.model import FundingPoint
 from utils.atomic import write_atomic
-from utils.timefmt import iso
+from utils.timefmt import iso, to_datetime
 
 COLUMNS = (
     "symbol", "strategy", "side", "signal_time", "entry_time", "entry_price", "exit_time", "exit_price", "quantity",
@@ -34,6 +34,20 @@ def prepare_folder(folder: Path) -> None:
         probe.unlink()
     except OSError as error:
         raise ConfigurationError(f"{folder}: cannot be written ({error.strerror}); choose another --out") from None
+
+
+def own_folder(parent: Path, name: str, time_ms: int) -> Path:
+    """Make a folder in `parent` that no other run has, named after the UTC second and `name`; return its path."""
+    stem = f"{to_datetime(time_ms):%Y%m%d-%H%M%S}-{name}"
+    number = 1
+    while True:
+        folder = parent / (stem if number == 1 else f"{stem}-{number}")
+        try:
+            folder.mkdir(parents=True)
+        except FileExistsError:
+            number += 1
+        else:
+            return folder
 
 
 def write_trades(path: Path, trades: Sequence[BacktestTrade]) -> None:

@@ -11,9 +11,13 @@ from pydantic import ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from core.candle import DAY_MS, INTERVAL_MS
 from core.errors import ConfigurationError
 from strategies.loader import ActiveStrategy, StrategyBook
 from utils.problems import did_you_mean, problems_in
+
+HISTORY_MS = 2 * DAY_MS
+"""So much before a span is read at least, so that indicators start warm."""
 
 
 def active_strategies(
@@ -31,6 +35,24 @@ def active_strategies(
             raise ConfigurationError(f"strategy {name!r} is not in {root}{hint or '; there are ' + ', '.join(known)}")
     changes = dict(_parse(text) for text in overrides)
     return [_changed(book.named(name, symbol), changes) for symbol in symbols for name in names]
+
+
+def on_any_symbol(
+    root: Path, names: Sequence[str], symbols: Sequence[str] | None, overrides: Sequence[str] = ()
+) -> list[ActiveStrategy]:
+    """Return `active_strategies` on these symbols; without any on those that have a file of their own under `root`,
+    and on one that has none."""
+    if symbols is None:
+        symbols = list(dict.fromkeys(path.stem for name in names for path in sorted((root / name).glob("*.yaml"))))
+    return active_strategies(root, names, symbols or ["BTCUSDT"], overrides)
+
+
+def history_of(active: ActiveStrategy, warmup: int | None = None) -> int:
+    """Return how much is to be read before a span so that the strategy starts warm, in milliseconds: two days, or
+    what it looks back, or `warmup` candles of its interval."""
+    strategy = active.make()
+    candles = max(strategy.history(strategy.indicators()).candles, (warmup or 0) + 1)
+    return max(HISTORY_MS, candles * INTERVAL_MS[active.params.interval])
 
 
 def _parse(text: str) -> tuple[str, Any]:

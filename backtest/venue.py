@@ -17,6 +17,7 @@ from core.effects import Effect, Notify, Persist, Send
 from core.enums import Leg, OrderType
 from core.events import (
     AlgoOrderUpdated,
+    MarkPriceUpdated,
     OrderUpdated,
     PriceUpdated,
     SignalReceived,
@@ -103,9 +104,13 @@ class ReplayVenue:
             setup=SetupReport(config.position_mode, setup),
             policy=replace(POLICY, writes_orders=writes_orders),
         )
+        # Only where payments are known has the core something to hear of funding.
+        self._marks = {symbol: market.mark_price(symbol) for symbol in market.specs if market.has_funding(symbol)}
         now = market.now_ms
         for kind in (StreamKind.MARKET, StreamKind.USER):
             self._handle(StreamChanged(kind, StreamState.READY, "", now, now))
+        for symbol, price in self._marks.items():
+            self._tell_mark(symbol, price, now)
         self._handle(Tick(now, now))
 
     def _set_up(self, symbol: str, config: TradingConfig) -> SymbolSetup:
@@ -132,11 +137,15 @@ class ReplayVenue:
     def tell_price(self, symbol: str, price: Decimal, time_ms: int) -> None:
         """Let the core know the last price; the engine values positions at it."""
         self._market.value(symbol, price)
+        if symbol in self._marks:
+            self._tell_mark(symbol, price, time_ms)
         self._handle(PriceUpdated(symbol, price, time_ms, time_ms))
 
     def advance(self, time_ms: int) -> None:
-        """Let time pass without a trade: funding is paid."""
+        """Let time pass without a trade: funding is paid, and the core hears when the next is due."""
         self._take(self.exchange.advance(time_ms), time_ms)
+        for symbol, price in self._marks.items():
+            self._tell_mark(symbol, price, time_ms)
 
     def signal(self, signal: Signal) -> bool:
         """Hand a signal to the core; True when it wants to enter. Its order waits for `release`."""
@@ -162,6 +171,16 @@ class ReplayVenue:
             elif order_type is OrderType.TAKE_PROFIT_MARKET:
                 target = trigger_price
         return stop, target
+
+    def _tell_mark(self, symbol: str, price: Decimal, time_ms: int) -> None:
+        """Let the core hear the mark price, which is the last price that it was told, and when funding is due.
+
+        A candle's close comes a millisecond early here (its own last, not the next one's first), so funding does too:
+        a window around it holds back the signals of the same candles as over sockets.
+        """
+        self._marks[symbol] = price
+        due_ms = self._market.next_funding_ms(symbol) - 1  # at which rate, nobody knows before
+        self._handle(MarkPriceUpdated(symbol, price, price, Decimal(0), due_ms, time_ms, time_ms))
 
     # --- between the two ----------------------------------------------------------------------------------------
 

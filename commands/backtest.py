@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from commands.candle_source import HELP as DATA_HELP
-from commands.common import DbOption, EnvFileOption, kind_errors
-from commands.replay_options import Costs, settings_of, span_of, symbols_of
+from commands.common import STOPPED, DbOption, EnvFileOption, kind_errors
+from commands.replay_options import Costs, settings_of, span_of, strategies_of, symbols_of
 
 if TYPE_CHECKING:
     from backtest.load import Loaded
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from simulator.market.model import FundingPoint
     from strategies.loader import ActiveStrategy
 
-DAY_MS = 86_400_000
+OUT = Path("backtests")
+"""Runs without --out get a folder of their own in this one."""
 
 
 @kind_errors
@@ -61,18 +62,26 @@ def backtest(
         Literal["lookahead", "warmup"] | None,
         typer.Option(help="Do not trade; check that no signal sees the future, or depends on where data begin."),
     ] = None,
-    out: Annotated[Path, typer.Option("--out", help="Folder of the results.")] = Path("backtests"),
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", help="Folder of the results; what a run left there is replaced. (default: a new one in backtests)"
+        ),
+    ] = None,
     report: Annotated[bool, typer.Option(help="Write report.html and equity.parquet too.")] = True,
     store: Annotated[bool, typer.Option(help="Keep the run in the database, for `main.py backtests`.")] = True,
     db: DbOption = None,
     env_file: EnvFileOption = Path(".env"),
 ) -> None:
-    """Replay recorded candles through the very code that trades live, and tell what came of it."""
+    """Replay recorded candles through the very code that trades live, and tell what came of it.
+
+    Ctrl-C keeps the days that are finished.
+    """
     from backtest.load_finer import with_finer
-    from backtest.output import prepare_folder
-    from backtest.parameters import active_strategies
+    from backtest.output import own_folder, prepare_folder
+    from backtest.parameters import active_strategies, history_of, on_any_symbol
     from backtest.settings import BothHitRule
-    from commands.candle_source import folder_of, load_candles
+    from commands.candle_source import folder_of, load_candles, load_payments
     from commands.stored_run import Started, store_run
     from config.load import load_settings
     from config.symbols import load_trading_config
@@ -82,42 +91,38 @@ def backtest(
     costs = Costs(fee, slippage_bps, tick_size, step_size, quantity, deposit)
     replay_settings = settings_of(costs, no_risk, both_hit_rule, settings.sim_deposit)
     start_ms, end_ms = span_of(start, end)
-    names = [name.strip() for name in strategy.split(",") if name.strip()]
+    names, wanted, changes = strategies_of(strategy), symbols_of(symbols), settings_ or ()
     if check is None:
-        prepare_folder(out)
+        prepare_folder(out or OUT)
     # What comes before the first signal is read too, as far as a strategy can need it: indicators start warm.
-    first_ms = None if start_ms is None else start_ms - 2 * DAY_MS
-    loaded = load_candles(
-        data, settings.db_url, symbols_of(symbols), start_ms=first_ms, end_ms=end_ms, allow_gaps=allow_gaps
-    )
+    first_ms = None
+    if start_ms is not None:
+        asked = on_any_symbol(settings.strategies_dir, names, wanted, changes)
+        first_ms = start_ms - max(history_of(one, warmup) for one in asked)
+    loaded = load_candles(data, settings.db_url, wanted, start_ms=first_ms, end_ms=end_ms, allow_gaps=allow_gaps)
     chosen = [one.symbol for one in loaded.candles]
     config = load_trading_config(settings.config_dir / "symbols.yaml", settings, chosen)
-    active = active_strategies(settings.strategies_dir, names, chosen, settings_ or ())
+    active = active_strategies(settings.strategies_dir, names, chosen, changes)
     rule_of = {one: replay_settings.both_hit_rule or BothHitRule(one.params.both_hit_rule) for one in active}
     finer = [one.symbol for one in active if rule_of[one] is BothHitRule.FINER]
     if finer:
         loaded = with_finer(loaded, folder_of(data), finer, allow_gaps=allow_gaps)
+    funding, unpaid = load_payments(data, chosen) if check is None else ({}, ())
+    loaded = replace(loaded, notes=(*loaded.notes, *unpaid))
     for note in loaded.notes:
         typer.secho(note, err=True)
     if check is not None:
         raise typer.Exit(_check(check, active, loaded))
-    funding = _funding(folder_of(data), chosen)
     done, was_stopped = _run(loaded, active, config, replay_settings, warmup, start_ms, funding)
     made_with = _made_with(names, active, replay_settings, config)
     made_with["options"] = {"from": start, "to": end, "warmup": warmup, "allow_gaps": allow_gaps}
+    out = out or own_folder(OUT, "-".join(names), begun.time_ms)
     _write(out, done, report, loaded, funding, made_with)
     _print(done, out, names)
     if store:
         store_run(settings, begun, done, out, made_with, is_complete=not was_stopped, has_report=report)
-
-
-def _funding(folder: Path | None, symbols: Sequence[str]) -> dict[str, tuple[FundingPoint, ...]]:
-    from backtest.funding import load_funding
-
-    if folder is not None:
-        return load_funding(folder, symbols)
-    typer.secho("the database keeps no funding rates: none is paid in this run", err=True)
-    return {}
+    if was_stopped:
+        raise typer.Exit(STOPPED)
 
 
 def _run(

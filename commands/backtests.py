@@ -23,19 +23,40 @@ ABSENT = "-"
 app = typer.Typer(help="List, show and compare the backtests that were run.", no_args_is_help=False)
 
 
+StrategyOption = Annotated[str | None, typer.Option(help="Only runs of this strategy.")]
+SymbolOption = Annotated[str | None, typer.Option(help="Only runs on this symbol.")]
+LimitOption = Annotated[int, typer.Option(min=1, help="So many runs at most.")]
+
+
 @app.callback(invoke_without_command=True)
 @kind_errors
 def backtests(
     context: typer.Context,
-    strategy: Annotated[str | None, typer.Option(help="Only runs of this strategy.")] = None,
-    symbol: Annotated[str | None, typer.Option(help="Only runs on this symbol.")] = None,
-    limit: Annotated[int, typer.Option(min=1, help="So many runs at most.")] = 20,
+    strategy: StrategyOption = None,
+    symbol: SymbolOption = None,
+    limit: LimitOption = 20,
     db: DbOption = None,
     env_file: EnvFileOption = Path(".env"),
 ) -> None:
     """List the backtests that were run, newest first; `show ID` tells all about one, `compare A B` what differs."""
-    if context.invoked_subcommand is not None:
-        return
+    if context.invoked_subcommand is None:
+        _list(strategy, symbol, limit, db, env_file)
+
+
+@app.command("list")
+@kind_errors
+def list_runs(
+    strategy: StrategyOption = None,
+    symbol: SymbolOption = None,
+    limit: LimitOption = 20,
+    db: DbOption = None,
+    env_file: EnvFileOption = Path(".env"),
+) -> None:
+    """List the backtests that were run, newest first; the same as `backtests` alone."""
+    _list(strategy, symbol, limit, db, env_file)
+
+
+def _list(strategy: str | None, symbol: str | None, limit: int, db: str | None, env_file: Path) -> None:
     book = _open(db, env_file)
     try:
         runs = book.runs(strategy, None if symbol is None else symbol.upper(), limit)

@@ -11,6 +11,7 @@ from core.errors import ConfigurationError, RuntimeFailure
 if TYPE_CHECKING:
     from backtest.load import Loaded
     from database.repository import Repository
+    from simulator.market.model import FundingPoint
 
 OWN_DATABASE = "db"
 HELP = (
@@ -55,6 +56,21 @@ def load_candles(
             repository.close()
     except RuntimeFailure as error:
         raise ConfigurationError(f"--data: {error}") from None
+
+
+def load_payments(data: str, symbols: Sequence[str]) -> tuple[dict[str, tuple[FundingPoint, ...]], tuple[str, ...]]:
+    """Return the funding payments of each symbol that `data` knows some of, and what people are told where it has
+    none."""
+    folder = folder_of(data)
+    found = {}
+    if folder is not None:
+        from backtest.funding import load_funding
+
+        found = load_funding(folder, symbols)
+    if found:
+        return found, ()
+    where = "the database keeps no funding rates" if folder is None else f"{folder} holds no funding"
+    return {}, (f"{where}: none is paid, and no entry is held back around its times",)
 
 
 def _recorded(

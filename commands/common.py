@@ -23,6 +23,8 @@ T = TypeVar("T")
 ACCOUNT = "binance-usdm"
 """What the lease is about: one trader an account."""
 
+STOPPED = 130
+"""Exit code after Ctrl-C."""
 DEFAULT_ENV_FILE = Path(".env")
 
 
@@ -69,7 +71,8 @@ DbOption = Annotated[
 
 
 def kind_errors(command: Callable[..., T]) -> Callable[..., T]:
-    """Turn errors into one line and an exit code: 2 to configure, 1 otherwise; tracebacks go to the log file."""
+    """Turn errors into one line and an exit code: 2 to configure, 130 for Ctrl-C, 1 otherwise; tracebacks go to the
+    log file."""
 
     @functools.wraps(command)
     def wrapper(*args: Any, **kwargs: Any) -> T:
@@ -80,6 +83,9 @@ def kind_errors(command: Callable[..., T]) -> Callable[..., T]:
             raise typer.Exit(2 if isinstance(error, ConfigurationError) else 1) from None
         except typer.Exit:
             raise
+        except KeyboardInterrupt:
+            _complain("stopped as asked; there was nothing more to keep")
+            raise typer.Exit(STOPPED) from None
         except OSError as error:
             where = f"{error.filename}: " if error.filename is not None else ""
             _complain(f"{where}{error.strerror or error}; check that it may be written and that the disk is not full")

@@ -10,15 +10,13 @@ from urllib.parse import urlsplit
 
 import typer
 
-from commands.common import kind_errors, run_loop, stop_on_signals, writable_folder
+from commands.common import STOPPED, kind_errors, run_loop, stop_on_signals, writable_folder
 from core.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from backtest.download import Outcome
     from backtest.download_plan import ArchiveFile
     from backtest.download_store import Store
-
-STOPPED = 130
 
 
 @kind_errors

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from commands.common import EnvFileOption, kind_errors
+from commands.candle_source import HELP as DATA_HELP
+from commands.common import STOPPED, EnvFileOption, kind_errors
 from commands.search import Market, Watched, open_market
 from core.errors import ConfigurationError
 
@@ -16,14 +17,14 @@ if TYPE_CHECKING:
     from backtest.optimize.conclude import Conclusion
     from backtest.optimize.study import Plan, Row
 
-STOPPED, NOTHING = 130, 1
+NOTHING = 1
 
 
 @kind_errors
 def optimize(
     strategy: Annotated[str, typer.Argument(help="Strategy, such as vwap_reversion.")],
     space: Annotated[Path, typer.Option("--space", help="YAML of the parameters that vary, and their ranges.")],
-    data: Annotated[Path, typer.Option("--data", help="Folder of recorded 1m candles (archive files).")],
+    data: Annotated[str, typer.Option("--data", help=DATA_HELP + ".")],
     symbols: Annotated[str | None, typer.Option(help="Symbols with commas, traded together. (default: all)")] = None,
     trials: Annotated[int, typer.Option(min=1, help="Trials of the whole study, whoever runs them.")] = 200,
     jobs: Annotated[int, typer.Option(min=1, max=256, help="Processes.")] = 1,
@@ -82,6 +83,7 @@ def optimize(
     name = study or strategy
     where = storage or str(out / "study.journal")
     _refuse_storage(market, storage, resume, out)
+    market.tell_notes()
     raise typer.Exit(_optimize(market, plan, name, where, storage, permutations, out, report))
 
 

@@ -76,6 +76,14 @@ def span_of(start: str | None, end: str | None) -> tuple[int | None, int | None]
     return start_ms, end_ms
 
 
+def strategies_of(text: str) -> list[str]:
+    """Return the strategies of a list with commas, each once; raises ConfigurationError where there is none."""
+    names = list(dict.fromkeys(one.strip() for one in text.split(",") if one.strip()))
+    if not names:
+        raise ConfigurationError("command line: no strategy is named; write for example vwap_reversion")
+    return names
+
+
 def symbols_of(text: str | None) -> list[str] | None:
     """Return the symbols of a list with commas, each once; None for no list."""
     if text is None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from commands.replay_options import Costs, settings_of, symbols_of, time_of
+from commands.replay_options import Costs, settings_of, span_of, symbols_of
 from core.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -37,6 +37,11 @@ class Market:
     own_databases: tuple[str, ...]
     notes: tuple[str, ...]
 
+    def tell_notes(self) -> None:
+        """Tell people what is missing or was left out."""
+        for note in self.notes:
+            typer.secho(note, err=True)
+
     def identity(self, plan: Plan) -> dict[str, Any]:
         """Return what all trials of a study have in common: it cannot go on with another of these."""
         from backtest.output import data_digest
@@ -58,7 +63,7 @@ class Market:
 def open_market(
     strategy: str,
     space_path: Path,
-    data: Path,
+    data: str,
     symbols: str | None,
     span: tuple[str | None, str | None],
     costs: tuple[str | None, str, str | None],
@@ -71,13 +76,12 @@ def open_market(
     min_trades: int,
 ) -> Market:
     """Read everything that the command line names; raises ConfigurationError in one line for what is wrong."""
-    from backtest.funding import load_funding
-    from backtest.load import load
     from backtest.optimize.objectives import objectives_of
     from backtest.optimize.space import read_space
-    from backtest.optimize.trial import HISTORY_MS, World
+    from backtest.optimize.trial import World, longest_history
     from backtest.output import prepare_folder
-    from backtest.parameters import active_strategies
+    from backtest.parameters import active_strategies, on_any_symbol
+    from commands.candle_source import load_candles, load_payments
     from config.load import load_settings
     from config.symbols import load_trading_config
 
@@ -85,26 +89,21 @@ def open_market(
     fee, slippage_bps, deposit = costs
     replay = settings_of(Costs(fee, slippage_bps, None, None, None, deposit), no_risk, None, settings.sim_deposit)
     objectives = objectives_of(objective)
-    start_ms, end_ms = time_of("--from", span[0]), time_of("--to", span[1])
+    start_ms, end_ms = span_of(*span)
     wanted = symbols_of(symbols)
     # Names and space first: they are read at once, a year of candles is not.
-    (example,) = active_strategies(settings.strategies_dir, [strategy], [(wanted or ["BTCUSDT"])[0]], overrides)
-    space = read_space(space_path, example.params)
+    asked = on_any_symbol(settings.strategies_dir, [strategy], wanted, overrides)
+    space = read_space(space_path, asked[0].params)
     _need_optuna()
     prepare_folder(out)
-    loaded = load(
-        data,
-        wanted,
-        start_ms=None if start_ms is None else start_ms - HISTORY_MS,
-        end_ms=end_ms,
-        allow_gaps=allow_gaps,
-    )
-    for note in loaded.notes:
-        typer.secho(note, err=True)
+    history_ms = longest_history(asked, space)
+    first_ms = None if start_ms is None else start_ms - history_ms
+    loaded = load_candles(data, settings.db_url, wanted, start_ms=first_ms, end_ms=end_ms, allow_gaps=allow_gaps)
     chosen = [one.symbol for one in loaded.candles]
     config = load_trading_config(settings.config_dir / "symbols.yaml", settings, chosen)
     active = active_strategies(settings.strategies_dir, [strategy], chosen, overrides)
-    world = World(loaded.candles, tuple(active), config, replay, objectives, min_trades, load_funding(data, chosen))
+    funding, unpaid = load_payments(data, chosen)
+    world = World(loaded.candles, tuple(active), config, replay, objectives, min_trades, funding, history_ms)
     return Market(
         strategy,
         tuple(chosen),
@@ -114,7 +113,7 @@ def open_market(
         world.start_ms if start_ms is None else max(start_ms, world.start_ms),
         settings.strategies_dir / strategy,
         (settings.db_url,),
-        loaded.notes,
+        (*loaded.notes, *unpaid),
     )
 
 

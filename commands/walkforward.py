@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from commands.common import EnvFileOption, kind_errors
+from commands.candle_source import HELP as DATA_HELP
+from commands.common import STOPPED, EnvFileOption, kind_errors
 from commands.search import Market, Watched, open_market
 from core.errors import ConfigurationError
 
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from backtest.optimize.study import Plan
     from backtest.optimize.walkforward import Walked, WalkForward, Window
 
-STOPPED = 130
 _DURATION = re.compile(r"^(\d+(?:\.\d+)?)\s*(d|w|h)$")
 _UNIT_MS = {"h": 3_600_000, "d": 86_400_000, "w": 7 * 86_400_000}
 
@@ -25,7 +25,7 @@ _UNIT_MS = {"h": 3_600_000, "d": 86_400_000, "w": 7 * 86_400_000}
 def walkforward(
     strategy: Annotated[str, typer.Argument(help="Strategy, such as vwap_reversion.")],
     space: Annotated[Path, typer.Option("--space", help="YAML of the parameters that vary, and their ranges.")],
-    data: Annotated[Path, typer.Option("--data", help="Folder of recorded 1m candles (archive files).")],
+    data: Annotated[str, typer.Option("--data", help=DATA_HELP + ".")],
     symbols: Annotated[str | None, typer.Option(help="Symbols with commas, traded together. (default: all)")] = None,
     train: Annotated[str, typer.Option(help="Length of a training stretch: 90d, 12w.")] = "90d",
     test: Annotated[str, typer.Option(help="Length of the test stretch that follows it.")] = "30d",
@@ -77,6 +77,7 @@ def walkforward(
         market.space, market.world.objectives, trials, market.start_ms, market.world.end_ms, sampler, seed,
         prune and sampler != "grid", jobs,
     )  # fmt: skip
+    market.tell_notes()
     raise typer.Exit(_walk(market, plan, windows, out, report))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
+from functools import partial
 
 import numpy as np
 from pydantic import ValidationError
@@ -15,12 +16,12 @@ from backtest.metrics import Metrics, daily_returns, measure
 from backtest.optimize.luck import Moments, moments
 from backtest.optimize.objectives import Objective
 from backtest.optimize.shuffle import drawn_by_lot
-from backtest.optimize.space import Scalar
+from backtest.optimize.space import Scalar, Space
+from backtest.parameters import HISTORY_MS, history_of
 from backtest.replay import ReplayResult
 from backtest.run import run
 from backtest.settings import ReplaySettings
 from backtest.trades import BacktestTrade
-from core.candle import DAY_MS
 from core.errors import ConfigurationError
 from core.limits import TradingConfig
 from simulator.market.model import FundingPoint
@@ -28,13 +29,13 @@ from strategies.base import CandleColumns
 from strategies.loader import ActiveStrategy
 from strategies.memory import ColumnMemory
 
-HISTORY_MS = 2 * DAY_MS
-"""So much before a span is read, so that indicators start warm."""
-
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """What all trials share: the market and the strategy as its YAML has it."""
+    """What all trials share: the market and the strategy as its YAML has it.
+
+    `history_ms` is what is read before a span so that indicators start warm.
+    """
 
     candles: tuple[ReplayCandles, ...]
     active: tuple[ActiveStrategy, ...]
@@ -43,6 +44,7 @@ class World:
     objectives: tuple[Objective, ...]
     trades_min: int
     funding: Mapping[str, tuple[FundingPoint, ...]] = field(default_factory=dict)
+    history_ms: int = HISTORY_MS
 
     @property
     def start_ms(self) -> int:
@@ -136,7 +138,7 @@ class Bench:
     def _on(self, task: Task) -> tuple[tuple[ReplayCandles, ...], ColumnMemory | None]:
         if self._span != (task.start_ms, task.end_ms):
             self._span = task.start_ms, task.end_ms
-            whole = (cut(one, task.start_ms - HISTORY_MS, task.end_ms) for one in self.world.candles)
+            whole = (cut(one, task.start_ms - self.world.history_ms, task.end_ms) for one in self.world.candles)
             self._candles = tuple(one for one in whole if len(one))
             self._memory = ColumnMemory()
         if task.lot is None:
@@ -168,6 +170,30 @@ class _Watch:
         limit = task.limits[at] if at < len(task.limits) else None
         self.is_pruned = limit is not None and objective.is_worse(score, limit)
         return self.is_pruned
+
+
+def longest_history(strategies: Sequence[ActiveStrategy], space: Space) -> int:
+    """Return how much is to be read before a span so that every trial starts warm, in milliseconds.
+
+    Of each range the end counts that needs more, given those chosen before it: histories grow with a window or with
+    the interval, and not in between.
+    """
+
+    def needs(one: ActiveStrategy, values: Mapping[str, Scalar]) -> int:
+        try:
+            return history_of(with_values(one, values))
+        except ConfigurationError:  # such a trial fails, and needs nothing
+            return HISTORY_MS
+
+    longest = HISTORY_MS
+    for one in strategies:
+        chosen: dict[str, Scalar] = {}
+        for dimension in space.dimensions:
+            ends = dimension.choices or (dimension.value(dimension.low), dimension.value(dimension.high))
+            tried = [{**chosen, dimension.name: end} for end in ends]
+            chosen = max(tried, key=partial(needs, one))
+            longest = max(longest, needs(one, chosen))
+    return longest
 
 
 def with_values(active: ActiveStrategy, values: Mapping[str, Scalar]) -> ActiveStrategy:

@@ -92,6 +92,10 @@ class CandleMarket:
         at = bisect_right(points, self.now_ms, key=_time)
         return points[at].time_ms if at < len(points) else NEVER_MS
 
+    def has_funding(self, symbol: str) -> bool:
+        """Return True where payments of `symbol` are known."""
+        return bool(self._funding.get(symbol))
+
     def _payment(self, symbol: str, time_ms: int) -> FundingPoint | None:
         points = self._funding.get(symbol, ())
         at = bisect_left(points, time_ms, key=_time)

@@ -119,6 +119,7 @@ BAD = [
     ("optimize", {"--storage": "oracle://here"}, "oracle:// is unknown"),
     ("optimize", {"--objective": "sharpe,net_pnl", "--prune": None}, "--prune goes with one objective"),
     ("optimize", {"--resume": None}, "there is no study in"),
+    ("optimize", {"--from": "2025-05-17"}, "--from is not before --to"),
     ("walkforward", {"--train": "soon"}, "--train 'soon': write a length"),
     ("walkforward", {"--train": "90d"}, "too short for --train 90d"),
     ("walkforward", {"--objective": "sharpe,net_pnl"}, "walk-forward needs one objective"),

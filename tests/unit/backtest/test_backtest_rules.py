@@ -167,6 +167,31 @@ def test_trade_entered_at_the_funding_instant_does_not_pay() -> None:
     assert only(play([FLAT, FLAT, FLAT], {0: LONG}, funding=points)).funding == 0
 
 
+@pytest.mark.parametrize(
+    ("decided", "denials"),
+    [(1, {}), (2, {"funding_window": 1}), (3, {"funding_window": 1}), (4, {"funding_window": 1}), (5, {})],
+)
+def test_entries_around_known_funding_are_held_back_as_in_live_trading(decided: int, denials: dict[str, int]) -> None:
+    # Funding at minute 4; candle 1 closes two minutes before it, candle 4 a minute after it: at the windows' edges.
+    points = {"ETHUSDT": (FundingPoint(at(4), D("0.0001"), D(0)),)}
+    windows = RiskLimits(
+        max_total_exposure_fraction=None, funding_window_before_ms=120_000, funding_window_after_ms=60_001
+    )
+    config = config_of("ETHUSDT", limits=windows)
+    result = play([FLAT] * 8, {decided: LONG}, config=config, funding=points)
+    assert (result.denials, len(result.trades)) == (denials, 0 if denials else 1)
+    assert not play([FLAT] * 8, {decided: LONG}, config=config).denials, "nothing is known of funding"
+    assert not play([FLAT] * 8, {decided: LONG}, config=config, funding=points, has_risk=False).denials
+
+
+def test_windows_around_each_funding_follow_one_another_without_any_signal_between() -> None:
+    points = {"ETHUSDT": tuple(FundingPoint(at(minute), D("0.0001"), D(0)) for minute in (2, 4, 6))}
+    windows = RiskLimits(max_total_exposure_fraction=None, funding_window_after_ms=60_001)
+    config = config_of("ETHUSDT", limits=windows)
+    assert play([FLAT] * 9, {6: LONG}, config=config, funding=points).denials == {"funding_window": 1}
+    assert not play([FLAT] * 9, {7: LONG}, config=config, funding=points).denials
+
+
 def test_position_far_from_its_stop_is_liquidated_first() -> None:
     plan = enter(Direction.LONG, stop="0.9", target=None)
     config = config_of("ETHUSDT", leverage=20, limits=RiskLimits(liquidation_margin_fraction=D(-10)))

@@ -6,24 +6,32 @@ import asyncio
 import gzip
 import json
 import os
+import signal
 from collections.abc import Sequence
 from decimal import Decimal
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
 from typer.testing import CliRunner
 
+from backtest import run as backtest_run
 from backtest.load import load
+from backtest.output import data_digest, own_folder
+from backtest.parameters import HISTORY_MS, history_of, on_any_symbol
 from commands.backtest import backtest
 from commands.candle_source import load_candles
+from commands.replay_options import strategies_of
+from commands.search import open_market
 from core.candle import ClosedCandle
 from core.errors import ConfigurationError
 from core.records import CandleRecord
 from database.database import open_database
 from database.runs import RunBook
 
+ROOT = Path(__file__).resolve().parents[3]
 D = Decimal
 T0 = 1_767_225_600_000
 HEADER = "open_time,open,high,low,close,volume"
@@ -222,5 +230,85 @@ def test_finer_rule_says_which_symbol_has_no_finer_candles(tmp_path: Path) -> No
         "--set", "both_hit_rule=FINER",
     )  # fmt: skip
     assert code == 0
-    assert errors == ["ETHUSDT: no candles of seconds; where a candle touches stop and target the stop counts"]
+    assert errors == [
+        "ETHUSDT: no candles of seconds; where a candle touches stop and target the stop counts",
+        f"{tmp_path} holds no funding: none is paid, and no entry is held back around its times",
+    ]
     assert load(tmp_path).candles[0].finer is None
+
+
+def test_ctrl_c_keeps_the_finished_days_and_exits_130(
+    tmp_path: Path, own: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = backtest_run.run
+
+    def interrupted(*args: Any, **more: Any) -> Any:
+        signal.raise_signal(signal.SIGINT)
+        return whole(*args, **more)
+
+    monkeypatch.setattr(backtest_run, "run", interrupted)
+    write(tmp_path, candles())
+    out = tmp_path / "out"
+    code, errors, shown = run("--data", str(tmp_path), "--out", str(out), "--db", own, "--no-report")
+    assert code == 130
+    assert errors[-1] == "stopped as asked; what follows is the part that was finished"
+    assert "2026-01-01 to 2026-01-02" in shown, "two days were given"
+    assert (out / "trades.csv").is_file()
+    book = RunBook(own)
+    assert [one.is_complete for one in book.runs()] == [False]
+    book.close()
+
+
+@pytest.mark.parametrize("named", ["", " , "])
+def test_no_strategy_gets_one_line_and_exit_code_2(tmp_path: Path, named: str) -> None:
+    write(tmp_path, MINUTES)
+    result = CliRunner().invoke(app, [named, "--data", str(tmp_path), "--out", str(tmp_path / "out")])
+    assert (result.exit_code, result.stderr.count("\n")) == (2, 1)
+    assert "no strategy is named" in result.stderr
+
+
+def test_strategy_named_twice_trades_once() -> None:
+    assert strategies_of("b, a,b") == ["b", "a"]
+
+
+def test_runs_without_a_folder_get_one_of_their_own(tmp_path: Path) -> None:
+    folders = [own_folder(tmp_path / "backtests", "told", T0) for _ in range(3)]
+    names = ["20260101-000000-told", "20260101-000000-told-2", "20260101-000000-told-3"]
+    assert [folder.relative_to(tmp_path / "backtests").as_posix() for folder in folders] == names
+    assert all(folder.is_dir() for folder in folders)
+
+
+def test_span_is_read_from_as_far_before_it_as_the_strategy_looks_back() -> None:
+    def reach(*overrides: str, warmup: int | None = None) -> int:
+        (one,) = on_any_symbol(ROOT / "strategies", ["vwap_reversion"], ["BTCUSDT"], overrides)
+        return history_of(one, warmup)
+
+    (hourly,) = on_any_symbol(ROOT / "strategies", ["vwap_reversion"], ["BTCUSDT"], ["interval=1h"])
+    needed = hourly.make().history(hourly.make().indicators()).candles
+    assert needed > 48, "two days would not do"
+    assert reach() == HISTORY_MS
+    assert reach("interval=1h") == needed * 3_600_000
+    assert reach("interval=1h", warmup=1_000) == 1_001 * 3_600_000
+
+
+def test_search_takes_the_same_candles_from_a_database_as_from_a_file(tmp_path: Path, own: str) -> None:
+    rows = candles()
+    record(own, rows, "ETHUSDT")
+    (folder := tmp_path / "data").mkdir()
+    space, env = tmp_path / "space.yaml", tmp_path / "env"
+    write(folder, rows)
+    space.write_text("k: {low: 1, high: 2}\ninterval: [1m, 1h]\n")
+    env.write_text(f"DB_URL={own}\n")
+    markets = [
+        open_market(
+            "vwap_reversion", space, data, None, ("2026-01-02", None), (None, "0", None), False, (), False,
+            tmp_path / "out", env, "sharpe", 1,
+        )
+        for data in (str(folder), own, "db")
+    ]  # fmt: skip
+    digests = {data_digest(one.world.candles, one.world.funding) for one in markets}
+    assert len(digests) == 1
+    assert all(one.world.history_ms > HISTORY_MS for one in markets), "trials on 1h look back longer"
+    assert [note.split(":")[0] for one in markets for note in one.notes] == [
+        f"{folder} holds no funding", *["the database keeps no funding rates"] * 2,
+    ]  # fmt: skip

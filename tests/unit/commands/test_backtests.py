@@ -69,6 +69,11 @@ def test_list_shows_a_line_a_run_newest_first(url) -> None:
     assert first.startswith("1\t2026-01-01 00:00\t")
 
 
+def test_list_by_its_name_shows_the_same(url) -> None:
+    assert lines("list", "--db", url) == lines("--db", url)
+    assert len(lines("list", "--limit", "1", "--db", url)) == 2
+
+
 def test_list_says_that_nothing_fits(url) -> None:
     assert lines("--symbol", "ETHUSDT", "--db", url) == [
         "no stored backtest fits; without --strategy and --symbol all are listed"

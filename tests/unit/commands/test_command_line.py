@@ -12,6 +12,7 @@ import typer
 
 from commands.common import kind_errors, writable_folder
 from commands.options import RunOptions, refuse_contradictions
+from commands.root import RunByDefault
 from config.settings import Settings
 from core.enums import Environment
 from core.errors import ConfigurationError, RuntimeFailure
@@ -101,3 +102,21 @@ def test_writable_folder_makes_the_folder_or_names_the_setting(tmp_path: Path) -
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigurationError, match=r"LOG_DIR: nothing can be written in .*file.*; name another folder"):
         writable_folder("LOG_DIR", tmp_path / "file" / "logs")
+
+
+def test_ctrl_c_before_a_command_has_anything_ends_with_a_word_and_130(capsys: pytest.CaptureFixture[str]) -> None:
+    app = typer.Typer(cls=RunByDefault)
+
+    @app.command()
+    @kind_errors
+    def run() -> None:
+        raise KeyboardInterrupt
+
+    @app.command()
+    def other() -> None:
+        """A second command makes it a group."""
+
+    with pytest.raises(SystemExit) as end:
+        app(["run"])
+    assert end.value.code == 130
+    assert capsys.readouterr().err.strip().startswith("stopped as asked")
