@@ -20,9 +20,9 @@ from core.records import (
 class RestoredState:
     """Unfinished business, today's totals and counters.
 
-    `intents` and `positions` are those not CLOSED or REFUSED; `orders` and `fills` belong to them. `last_trade_ids`
-    holds the highest booked trade id by symbol; `last_income_time_ms` the newest ledger row. `next_intent` is one
-    above the highest intent id ever used.
+    `intents` and `positions` are those not CLOSED or REFUSED, and those with a correction of late that real fills have
+    not explained yet; `orders` and `fills` belong to them. `last_trade_ids` holds the highest booked trade id by
+    symbol; `last_income_time_ms` the newest ledger row. `next_intent` is one above the highest intent id ever used.
     """
 
     intents: tuple[IntentRecord, ...] = ()
@@ -41,3 +41,5 @@ class RestoredState:
     peak_equity: Decimal | None = None
     day_start_equity: Decimal | None = None
     next_intent: int = 1
+    first_valued_time_ms: int | None = None
+    """When the account was first valued: the books begin there at the latest. None: nobody has run yet."""

@@ -35,6 +35,8 @@ from utils.timefmt import to_datetime, to_ms
 R = TypeVar("R")
 
 BOOKED_INCOMES_MAX = 5_000
+CORRECTIONS_MS = 6 * 3_600_000
+"""How long the fills that a correction stands for are looked for."""
 FINISHED = (TradeState.CLOSED.value, TradeState.REFUSED.value)
 _STATS, _FILLS, _INCOME = table_of(AccountStatRow), table_of(FillRow), table_of(IncomeRow)
 _INTENTS, _POSITIONS, _ORDERS = table_of(IntentRow), table_of(PositionRow), table_of(OrderRow)
@@ -55,11 +57,12 @@ def read_state(connection: Connection, now_ms: int | None = None) -> RestoredSta
     """
     newest = _newest_stat(connection)
     now_ms = now_ms if now_ms is not None else _newest_time_ms(newest)
+    corrected = set() if now_ms is None else _corrected_intent_ids(connection, now_ms)
     return RestoredState(
-        intents=_records(connection, IntentRecord, _of_open_trades(_INTENTS)),
-        positions=_records(connection, PositionRecord, _of_open_trades(_POSITIONS)),
-        orders=_records(connection, OrderRecord, _of_open_trades(_ORDERS).order_by(_ORDERS.c.created_time)),
-        fills=_records(connection, FillRecord, _of_open_trades(_FILLS).order_by(_FILLS.c.event_time)),
+        intents=_records(connection, IntentRecord, _of_trades(_INTENTS, corrected)),
+        positions=_records(connection, PositionRecord, _of_trades(_POSITIONS, corrected)),
+        orders=_records(connection, OrderRecord, _of_trades(_ORDERS, corrected).order_by(_ORDERS.c.created_time)),
+        fills=_records(connection, FillRecord, _of_trades(_FILLS, corrected).order_by(_FILLS.c.event_time)),
         last_trade_ids=_last_trade_ids(connection),
         last_income_time_ms=_last_income_time_ms(connection),
         booked_incomes=_booked_incomes(connection),
@@ -69,6 +72,7 @@ def read_state(connection: Connection, now_ms: int | None = None) -> RestoredSta
         peak_equity=None if newest is None else newest["peak_equity"],
         day_start_equity=None if now_ms is None else day_start_equity(connection, now_ms),
         next_intent=_next_intent(connection),
+        first_valued_time_ms=_first_valued_time_ms(connection),
     )
 
 
@@ -88,12 +92,34 @@ def _records(connection: Connection, kind: type[R], statement: Select[Any]) -> t
     return tuple(from_row(kind, dict(row)) for row in connection.execute(statement).mappings())
 
 
-def _of_open_trades(table: Table) -> Select[Any]:
-    return select(table).where(table.c.intent_id.in_(unfinished_intent_ids()))
+def _of_trades(table: Table, others: set[int]) -> Select[Any]:
+    """Rows of the unfinished trades and of `others`."""
+    return select(table).where(table.c.intent_id.in_(unfinished_intent_ids()) | table.c.intent_id.in_(sorted(others)))
+
+
+def _corrected_intent_ids(connection: Connection, now_ms: int) -> set[int]:
+    """Return the trades, finished or not, with a correction of late that nothing has undone.
+
+    What undoes a correction carries its time and its quantity negated.
+    """
+    statement = select(_FILLS.c.intent_id, _FILLS.c.quantity).where(
+        _FILLS.c.correction.is_(True),
+        _FILLS.c.intent_id.is_not(None),
+        _FILLS.c.event_time >= to_datetime(now_ms - CORRECTIONS_MS),
+    )
+    left: dict[int, Decimal] = {}
+    for intent_id, quantity in connection.execute(statement):
+        left[intent_id] = left.get(intent_id, Decimal(0)) + quantity
+    return {intent_id for intent_id, quantity in left.items() if quantity}
 
 
 def _newest_stat(connection: Connection) -> Any:
     return connection.execute(select(_STATS).order_by(_STATS.c.event_time.desc()).limit(1)).mappings().first()
+
+
+def _first_valued_time_ms(connection: Connection) -> int | None:
+    first = connection.execute(select(func.min(_STATS.c.event_time))).scalar()
+    return None if first is None else to_ms(first)
 
 
 def _newest_time_ms(newest: Any) -> int | None:

@@ -11,6 +11,7 @@ from core.records import TradeState
 from core.signal import ExitPlan
 from executor.desk import Desk
 from executor.doubt import apply_report
+from executor.standing import correction_id
 from executor.tracked import TrackedOrder
 from executor.trade import Trade
 
@@ -93,7 +94,7 @@ def _adopted_trade(desk: Desk, row: PositionReport, stop: AlgoOrderReport, direc
 def _adopted_fill(trade: Trade, row: PositionReport, time_ms: int) -> FillReport:
     return FillReport(
         symbol=row.symbol,
-        trade_id=-(trade.intent_id * 1_000 + 1),
+        trade_id=correction_id(trade),
         venue_order_id=0,
         client_order_id="",
         side=trade.direction.entry_side,

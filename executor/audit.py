@@ -9,10 +9,10 @@ from __future__ import annotations
 from decimal import Decimal
 
 from core.commands import FetchPositions
-from core.enums import LiquiditySide, Severity
-from core.orders import FillReport
+from core.enums import Severity
 from core.records import TradeState
 from executor.account import LegKey, PositionFact
+from executor.corrections import correct
 from executor.desk import Desk, Suspicion
 from executor.ledger import fills_command
 from executor.trade import Trade
@@ -53,7 +53,7 @@ def _explain(desk: Desk, key: LegKey, suspicion: Suspicion, fact: PositionFact) 
     # An answer about one of our orders may be newer than what the position read saw: such a read proves nothing.
     told_ms = max((o.confirmed_ms or 0 for t in desk.book.of_symbol(symbol) for o in t.orders.values()), default=0)
     is_answered = fact.as_of_ms >= max(suspicion.asked_ms, told_ms + 1) and fills_ms >= suspicion.asked_ms
-    if not is_answered or any(held.fill.symbol == symbol for held in desk.held.values()):
+    if not is_answered or _waits_for_fills(desk, key):
         return None
     suspicion.confirmations += 1
     suspicion.asked_ms = None
@@ -61,6 +61,14 @@ def _explain(desk: Desk, key: LegKey, suspicion: Suspicion, fact: PositionFact) 
         return None
     del desk.suspects[key]
     return _adopt(desk, key, fact)
+
+
+def _waits_for_fills(desk: Desk, key: LegKey) -> bool:
+    """True while executions are known of that are not booked: a correction must stand for none of them."""
+    if any(held.fill.symbol == key[0] for held in desk.held.values()):
+        return True
+    trade = desk.book.open_on(*key)
+    return trade is not None and trade.lacks_fills
 
 
 def _adopt(desk: Desk, key: LegKey, fact: PositionFact) -> Trade | None:
@@ -74,46 +82,8 @@ def _adopt(desk: Desk, key: LegKey, fact: PositionFact) -> Trade | None:
         # One-way mode: our part is gone and the rest points the other way.
         _block_foreign(desk, symbol, fact.quantity)
         return None
-    _correct(desk, trade, wanted - trade.leaves)
+    correct(desk, trade, wanted - trade.leaves)
     return trade
-
-
-def _correct(desk: Desk, trade: Trade, difference: Decimal) -> None:
-    """Book a flagged fill over `difference` at the current price, with no fee: its true price is not known."""
-    price = desk.market.of(trade.symbol).valuation_price or trade.entry_price or trade.reference_price
-    is_exit = difference < 0
-    quantity = abs(difference)
-    direction = trade.direction
-    entry_price = trade.entry_price or price
-    realized = (price - entry_price) * quantity * direction.sign if is_exit else ZERO
-    desk.corrections += 1
-    fill = FillReport(
-        symbol=trade.symbol,
-        # Negative, so that it can never meet a venue id; unique by trade and number.
-        trade_id=-(trade.intent_id * 1_000 + len(trade.fills) + 1),
-        venue_order_id=0,
-        client_order_id="",
-        side=direction.exit_side if is_exit else direction.entry_side,
-        position_side=trade.position_side,
-        price=price,
-        quantity=quantity,
-        fee=ZERO,
-        fee_asset=trade.quote_asset,
-        realized_pnl=realized,
-        liquidity_side=LiquiditySide.TAKER,
-        event_time_ms=desk.venue_ms,
-    )
-    desk.book.mark_seen(fill.symbol, fill.trade_id)
-    trade.book(fill, None, desk.now_ms, correction=True)
-    trade.flag("corrected to the venue's quantity")
-    desk.touch(trade, durable=True)
-    desk.alert(
-        f"corrected:{trade.intent_id}:{len(trade.fills)}",
-        Severity.CRITICAL,
-        f"{trade.symbol}: book corrected to the venue's position",
-        f"{'less' if is_exit else 'more'} by {quantity} than our fills say; booked at {price} and flagged.",
-        symbol=trade.symbol,
-    )
 
 
 def _block_foreign(desk: Desk, symbol: str, quantity: Decimal) -> None:

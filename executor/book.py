@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from core.enums import OrderService, OrderType, PositionSide
 from core.ids import ClientOrderId
 from core.orders import FillReport, OrderReport
+from executor.standing import standing
 from executor.tracked import TrackedOrder
 from executor.trade import Trade
 
@@ -27,6 +28,8 @@ class Book:
         self._by_client: dict[str, tuple[Trade, TrackedOrder]] = {}
         self._by_venue: dict[tuple[str, int], tuple[Trade, TrackedOrder]] = {}
         self._seen: dict[str, OrderedDict[int, None]] = {}
+        self.unexplained: dict[int, Trade] = {}
+        """Trades, open or over, with corrections that no real fill has explained yet."""
 
     # --- trades -------------------------------------------------------------------------------------------------
 
@@ -37,6 +40,8 @@ class Book:
             self.add_order(trade, order)
         for fill in trade.fills:
             self.mark_seen(fill.symbol, fill.trade_id)
+        if standing(trade):
+            self.unexplained[trade.intent_id] = trade
 
     def add_order(self, trade: Trade, order: TrackedOrder) -> None:
         trade.orders[order.client_order_id] = order

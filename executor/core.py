@@ -172,7 +172,9 @@ class TradingCore:
         is_restart = bool(self._restored.last_trade_ids)
         overlap_ms = desk.policy.restart_overlap_ms if is_restart else desk.policy.fills_overlap_ms
         desk.history_start_ms = desk.venue_ms - overlap_ms
-        self._income.start(desk.history_start_ms if is_restart else desk.venue_ms)
+        # Without a trade the books begin with the first valuation: an older deposit is part of it.
+        books_ms = self._restored.first_valued_time_ms or desk.venue_ms
+        self._income.start(desk.history_start_ms if is_restart else books_ms)
         desk.days.roll(desk.venue_ms)
         for trade in restore_trades(self._restored, desk.config.quote_asset, desk.now_ms):
             desk.book.add(trade)

@@ -41,13 +41,16 @@ class DayLedger:
         """Losing trades in a row today."""
         self.won = 0
         """Trades closed with a gain since this process started."""
+        self._lost: dict[int, bool] = {}
+        self._losses_before = consecutive_losses
 
     def roll(self, time_ms: int) -> bool:
         """Enter the day of `time_ms`; True when it is a new one."""
         if time_ms < self._day_end_ms:
             return False
         if self.day:
-            self.consecutive_losses = 0
+            self.consecutive_losses = self._losses_before = 0
+            self._lost.clear()
         self.day = utc_day(time_ms)
         self._day_end_ms = time_ms - time_ms % DAY_MS + DAY_MS
         kept = (self.day, utc_day(time_ms - DAY_MS))
@@ -73,6 +76,7 @@ class DayLedger:
         net = trade.net_pnl
         self.consecutive_losses = self.consecutive_losses + 1 if net < 0 else 0
         self.won += net > 0
+        self._lost[trade.intent_id] = net < 0
         row = self._row(trade, time_ms)
         return self._put(
             replace(
@@ -87,6 +91,39 @@ class DayLedger:
                 updated_time_ms=time_ms,
             )
         )
+
+    def amended(
+        self, trade: Trade, realized_pnl: Decimal, fees: Decimal, exit_cost: Decimal, time_ms: int
+    ) -> PerformanceRecord:
+        """Count what became known of a trade after its close; the sums are those that were counted till now.
+
+        Returns the row of its closing day to write.
+        """
+        before, net = realized_pnl - fees + trade.funding, trade.net_pnl
+        self.won += (net > 0) - (before > 0)
+        if trade.intent_id in self._lost:
+            self._lost[trade.intent_id] = net < 0
+            self.consecutive_losses = self._losses_in_a_row()
+        row = self._row(trade, time_ms)
+        return self._put(
+            replace(
+                row,
+                wins=row.wins + (net > 0) - (before > 0),
+                losses=row.losses + (net < 0) - (before < 0),
+                realized_pnl=row.realized_pnl + trade.realized_pnl - realized_pnl,
+                fees=row.fees + trade.fees - fees,
+                volume=row.volume + trade.exit_cost - exit_cost,
+                updated_time_ms=time_ms,
+            )
+        )
+
+    def _losses_in_a_row(self) -> int:
+        losses = 0
+        for lost in reversed(self._lost.values()):
+            if not lost:
+                return losses
+            losses += 1
+        return losses + self._losses_before
 
     def funded_late(self, trade: Trade, amount: Decimal, time_ms: int) -> PerformanceRecord:
         """Count funding that became known after its trade had closed."""

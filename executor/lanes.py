@@ -55,10 +55,13 @@ class Lanes:
         self._retry_at_ms = 0
 
     def put(self, effects: list[Effect]) -> None:
-        """Take the effects of one event; a symbol's part that needs no waiting is carried out at once."""
+        """Take the effects of one event; alerts, and a symbol's part that needs no waiting, are carried out at once."""
         by_symbol: dict[str, list[Effect]] = {}
         for effect in effects:
-            by_symbol.setdefault(symbol_of(effect), []).append(effect)
+            if isinstance(effect, Notify):
+                self._act(effect)
+            else:
+                by_symbol.setdefault(symbol_of(effect), []).append(effect)
         for symbol, batch in by_symbol.items():
             lane = self._lanes.setdefault(symbol, _Lane())
             if lane.worker is None and not any(isinstance(e, Persist) and e.durable for e in batch):
@@ -113,12 +116,9 @@ class Lanes:
             self._writer.submit(effect.records)
 
     def _drop(self, rest: list[Effect]) -> None:
-        """The write before an entry failed: the entry is not sent; people are told all the same."""
+        """The write before an entry failed: the entry is not sent."""
         commands = tuple(effect.command for effect in rest if isinstance(effect, Send))
         self._offer(PersistenceFailed("the intent could not be recorded", self._clock.now_ms(), commands))
-        for effect in rest:
-            if isinstance(effect, Notify):
-                self._act(effect)
 
     # --- writing ------------------------------------------------------------------------------------------------
 

@@ -12,7 +12,8 @@ from decimal import Decimal
 from core.commands import FetchFills, QueryOrder
 from core.enums import Leg, Severity
 from core.orders import FillReport
-from core.records import ExitReason, FillRecord
+from core.records import ExitReason, FillRecord, TradeState
+from executor.corrections import claimant, explain
 from executor.desk import Desk, HeldFill
 from executor.tracked import Phase, TrackedOrder
 from executor.trade import Trade, venue_exit_reason
@@ -111,7 +112,7 @@ def book_owned(desk: Desk, fill: FillReport, owner: Owner) -> Trade:
     if order.venue_order_id is None:
         order.venue_order_id = fill.venue_order_id
     desk.book.link(trade, order)
-    trade.book(fill, order, desk.now_ms)
+    _book(desk, trade, fill, order)
     _after_booking(desk, trade)
     return trade
 
@@ -125,11 +126,13 @@ def book_foreign(desk: Desk, fill: FillReport) -> Trade | None:
     desk.book.mark_seen(fill.symbol, fill.trade_id)
     trade = desk.book.open_on(fill.symbol, fill.position_side)
     if trade is None or not _belongs(trade, fill):
+        trade = claimant(desk, fill)
+    if trade is None:
         desk.write(fill.symbol, _foreign_record(fill, desk.now_ms), durable=True)
         desk.positions.note_activity(fill.symbol, desk.now_ms)
         desk.suspect(fill.symbol, fill.position_side)
         return None
-    trade.book(fill, None, desk.now_ms)
+    _book(desk, trade, fill, None)
     reason = venue_exit_reason(fill.client_order_id)
     what = reason.value if reason is not None else "traded by somebody else"
     trade.flag(what)
@@ -144,6 +147,15 @@ def book_foreign(desk: Desk, fill: FillReport) -> Trade | None:
     )
     _after_booking(desk, trade)
     return trade
+
+
+def _book(desk: Desk, trade: Trade, fill: FillReport, order: TrackedOrder | None) -> None:
+    """Book a real fill, undo the corrections that stood for it, and mend the day's totals of a trade that is over."""
+    before = (trade.realized_pnl, trade.fees, trade.exit_cost)
+    trade.book(fill, order, desk.now_ms)
+    explain(desk, trade, fill)
+    if trade.state is TradeState.CLOSED:
+        desk.write(trade.symbol, desk.days.amended(trade, *before, trade.closed_time_ms or desk.venue_ms))
 
 
 def _belongs(trade: Trade, fill: FillReport) -> bool:
@@ -198,6 +210,7 @@ def fills_command(desk: Desk, symbol: str) -> FetchFills:
     """
     desk.fills_asked_ms.setdefault(symbol, desk.venue_ms)
     starts = [trade.created_time_ms for trade in desk.book.of_symbol(symbol)]
+    starts += [trade.created_time_ms for trade in desk.book.unexplained.values() if trade.symbol == symbol]
     if starts:
         return FetchFills(symbol, start_time_ms=min(starts) - desk.policy.fills_overlap_ms)
     return FetchFills(symbol, start_time_ms=_listed_until(desk, symbol))

@@ -1,4 +1,8 @@
-"""Effects of one step, collected by symbol and handed out in the one safe order: written, then sent, then told."""
+"""Effects of one step, collected by symbol and handed out in the one safe order: told, then written, then sent.
+
+Telling queues a row and waits for nothing, so that the write takes the alert along: a process that dies afterwards has
+told of everything that it wrote.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +26,7 @@ class _Batch:
 
 class Outbox:
     """Collects what a step wants done. All decisions of a step come before any of its effects, so that the order inside
-    a symbol is always the same: one write of everything that changed, the requests, the alerts.
+    a symbol is always the same: the alerts, one write of everything that changed, the requests.
 
     Without `writes_steps` a trade is written only once nothing of it is left at the venue; without `writes_orders` only
     the row of its position.
@@ -69,11 +73,11 @@ class Outbox:
                 if self._writes_steps or trade.is_clear:
                     taken = trade.take_records if self._writes_orders else trade.take_position_record
                     records.extend(taken(time_ms))
+            for alert in batch.alerts:
+                effects.append(Notify(alert))
             if records:
                 effects.append(Persist(tuple(records), batch.durable, proceed_on_failure=not batch.gated))
             for command in batch.commands:
                 effects.append(Send(command))
-            for alert in batch.alerts:
-                effects.append(Notify(alert))
         self._batches.clear()
         return effects

@@ -27,6 +27,7 @@ from core.orders import AlgoOrderReport, OrderReport, PositionReport
 from core.records import TradeState
 from executor import kill
 from executor.adoption import adopt_position, track_listed
+from executor.corrections import watched_symbols
 from executor.desk import Desk
 from executor.doubt import apply_report
 from executor.fencing import freeze_if_younger
@@ -158,8 +159,8 @@ def _rest_ms(outcome: Outcome) -> int:
 
 
 def _mentioned(desk: Desk, snapshot: Snapshot) -> set[str]:
-    """Symbols whose fills must be read: open here, open there, or traded since according to the ledger."""
-    symbols = {trade.symbol for trade in desk.book.active.values()} | snapshot.traded
+    """Symbols whose fills must be read: open or corrected here, open there, or traded since according to the ledger."""
+    symbols = {trade.symbol for trade in desk.book.active.values()} | snapshot.traded | watched_symbols(desk)
     symbols |= {row.symbol for row in snapshot.positions if row.quantity != 0}
     return symbols | {key[0] for key in desk.suspects}
 

@@ -247,7 +247,10 @@ class Process:
             return
         batches: dict[str, list[Effect]] = {}
         for effect in effects:
-            batches.setdefault(symbol_of(effect), []).append(effect)
+            if type(effect) is Notify:
+                self._tell(effect)
+            else:
+                batches.setdefault(symbol_of(effect), []).append(effect)
         for symbol, batch in batches.items():
             lane = self._lanes.get(symbol)
             if lane is not None:
@@ -275,7 +278,12 @@ class Process:
             elif kind is Send:
                 self._send(effect.command)  # type: ignore[union-attr]
             else:
-                world.on_alert(self, effect.alert)  # type: ignore[union-attr]
+                self._tell(effect)  # type: ignore[arg-type]
+
+    def _tell(self, effect: Notify) -> None:
+        """An alert waits for nothing: its row is queued, and goes with the next write."""
+        self.writer.submit([effect.alert])
+        self.world.on_alert(self, effect.alert)
 
     def _is_killed_here(self) -> bool:
         assert self.kill_in is not None
@@ -309,9 +317,6 @@ class Process:
         dropped: tuple[VenueCommand, ...] = ()
         if not effect.proceed_on_failure:
             dropped = tuple(each.command for each in rest if isinstance(each, Send))
-            for each in rest:
-                if isinstance(each, Notify):
-                    self.world.on_alert(self, each.alert)
         failed = PersistenceFailed("the disk failed", now_ms, dropped)
         self.world.at(now_ms, lambda: self.feed(failed))
         return effect.proceed_on_failure

@@ -113,7 +113,6 @@ class World:
         self.step_ms = step_ms
         self.is_traced = trace
         self.log: list[str] = []
-        self.alerts: list[AlertRecord] = []
         self.violations: list[str] = []
         self.injected: Counter[str] = Counter()
         self.mixed: set[tuple[str, object]] = set()
@@ -142,7 +141,6 @@ class World:
         self.epoch = 0
         self.lease_renewed_ms = START_MS
         self.processes: list[Process] = []
-        self.ended_ms: list[int] = []
         self.process: Process | None = None
         self.start_process()
         self.hands = Hands(self)
@@ -217,7 +215,6 @@ class World:
     def on_death(self, process: Process) -> None:
         self.note(f"process {process.epoch} ended")
         self.processes.remove(process)
-        self.ended_ms.append(self.now_ms)
         if process is self.process:
             self.process = None
             self.at(self.now_ms + self.rng.randint(200, 20_000), self._restart)
@@ -237,7 +234,6 @@ class World:
 
     def on_alert(self, process: Process, alert: AlertRecord) -> None:
         self.note(f"alert {alert.title}: {alert.text}")
-        self.alerts.append(alert)
         self.watch.on_alert(process, alert)
         if alert.dedupe_key.startswith("kill:") and "drawdown" in alert.text:
             self.count(Act.LIMIT_TRIPPED.value)

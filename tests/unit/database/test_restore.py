@@ -48,6 +48,31 @@ async def test_restore_position_open_though_its_intent_is_closed_still_counts(da
     assert [position.intent_id for position in state.positions] == [1]
 
 
+async def test_restore_returns_trades_whose_correction_stands_though_they_are_over(database):
+    def trade(number: int, *quantities: str, **changes):
+        fills = [
+            examples.fill(-number * 1_000 - i, intent_id=number, quantity=D(q), correction=True, **changes)
+            for i, q in enumerate(quantities, 2)
+        ]
+        return (
+            examples.intent(number, state=TradeState.CLOSED),
+            examples.position(number, state=TradeState.CLOSED),
+            *fills,
+        )
+
+    trades = (*trade(1, "3.0"), *trade(2, "3", "-1", "-2.00"), *trade(3, "3", "-1"), *trade(4, "1", event_time_ms=0))
+    await database.writer.commit(list(trades))
+    state = database.restore_state(now_ms=T0 + 3_600_000)
+    assert [intent.intent_id for intent in state.intents] == [1, 3]
+    assert [position.intent_id for position in state.positions] == [1, 3]
+    assert {fill.intent_id for fill in state.fills} == {1, 3}
+
+
+async def test_restore_tells_when_the_account_was_first_valued(database):
+    await database.writer.commit([examples.account_stat(T0 + 9_000), examples.account_stat(T0)])
+    assert database.restore_state().first_valued_time_ms == T0
+
+
 async def test_restore_returns_active_halts_only(database):
     await database.writer.commit([examples.halt("BTCUSDT"), examples.halt("ETHUSDT")])
     await database.writer.commit([examples.halt("ETHUSDT", active=False)])

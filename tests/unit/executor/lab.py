@@ -21,6 +21,7 @@ from core.events import (
 from core.instrument import Instrument
 from core.limits import RiskLimits, SizingPolicy, SymbolLimits, TradingConfig
 from core.records import (
+    AccountStatRecord,
     AlertRecord,
     DenialRecord,
     FillRecord,
@@ -165,6 +166,11 @@ class Rows:
         over = (TradeState.CLOSED, TradeState.REFUSED)
         ids = {row.intent_id for row in self.intents.values() if row.state not in over}
         ids |= {row.intent_id for row in self.positions.values() if row.state not in over}
+        corrected: dict[int, Decimal] = {}
+        for fill in self.fills.values():
+            if fill.correction and fill.intent_id is not None:
+                corrected[fill.intent_id] = corrected.get(fill.intent_id, D(0)) + fill.quantity
+        ids |= {intent for intent, quantity in corrected.items() if quantity}
         intents = tuple(row for row in self.intents.values() if row.intent_id in ids)
         last: dict[str, int] = {}
         for symbol, trade_id in self.fills:
@@ -180,6 +186,9 @@ class Rows:
             recent_performance=tuple(self.performance.values()),
             halts=tuple(row for row in self.halts.values() if row.active),
             next_intent=max(self.intents, default=0) + 1,
+            first_valued_time_ms=min(
+                (row.event_time_ms for row in self.others if isinstance(row, AccountStatRecord)), default=None
+            ),
         )
 
 

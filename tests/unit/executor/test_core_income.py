@@ -41,6 +41,18 @@ def _booked(lab: Lab, number: int) -> int | None:
     return lab.rows.incomes[9_000 + number, "FUNDING_FEE"].intent_id
 
 
+def test_transfer_while_nobody_ran_is_booked_though_nothing_was_ever_traded() -> None:
+    lab = Lab()
+    lab.run(1_000)
+    _row(lab, 1, "500", START_MS - 1, "TRANSFER", symbol="")
+    lab.run(RECONCILE_MS)
+    assert lab.rows.incomes == {}
+    again = lab.restart(away_ms=3 * 3_600_000)
+    _row(lab, 2, "-200", lab.now_ms + 1_000, "TRANSFER", symbol="")
+    again.run(RECONCILE_MS)
+    assert list(again.rows.incomes) == [(9_002, "TRANSFER")]
+
+
 def test_funding_that_is_paid_twice_adds_up_on_the_open_trade() -> None:
     lab = Lab()
     lab.open_long()

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from core.commands import Accepted, FetchFills
+from core.effects import Persist
 from core.enums import Direction, Leg, LiquiditySide, OrderType, PositionSide, Side
 from core.ids import ClientOrderId
 from core.orders import AlgoOrderReport, FillReport, OrderReport, PositionReport
@@ -15,6 +16,7 @@ from executor import audit, ledger
 from executor.account import PositionFact
 from executor.adoption import adopt_position, track_listed
 from executor.book import Book
+from executor.corrections import correct
 from executor.desk import Desk
 from executor.tracked import Phase
 from executor.trade import Trade
@@ -237,13 +239,13 @@ def test_correction_of_a_short_has_its_signs_turned_and_counts_on() -> None:
 def test_correction_without_any_price_takes_the_entry_or_the_plan() -> None:
     _, desk, trade = _open()
     desk.market._symbols.clear()
-    audit._correct(desk, trade, D("-0.1"))
+    correct(desk, trade, D("-0.1"))
     assert trade.fills[-1].price == trade.entry_price == 100
     trade.orders.clear()
     trade.added = trade.added_cost = D(0)
     trade.recount()
     trade.reference_price = D("101.5")
-    audit._correct(desk, trade, D("0.1"))
+    correct(desk, trade, D("0.3"))
     assert trade.fills[-1].price == D("101.5")
     assert trade.fills[-1].realized_pnl == 0
 
@@ -295,8 +297,8 @@ def test_position_that_our_stop_protects_becomes_a_trade(quantity: str, side: Si
     assert (order.leg, order.attempt, order.intent_id, order.sent_ms) == (Leg.STOP, 3, 12, 77)
     assert (order.quantity, order.price, order.stop_price) == (None, None, stop.trigger_price)
     assert order.close_position and order.phase is Phase.LIVE
-    persist = desk.out.drain(desk.venue_ms)[0]
-    assert persist.durable  # type: ignore[union-attr]
+    persist = next(e for e in desk.out.drain(desk.venue_ms) if isinstance(e, Persist))
+    assert persist.durable
 
 
 def test_adopted_trade_obeys_the_symbols_longest_holding_time() -> None:
