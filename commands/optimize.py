@@ -83,7 +83,6 @@ def optimize(
     name = study or strategy
     where = storage or str(out / "study.journal")
     _refuse_storage(market, storage, resume, out)
-    market.tell_notes()
     raise typer.Exit(_optimize(market, plan, name, where, storage, permutations, out, report))
 
 
@@ -141,6 +140,7 @@ def _optimize(
     spans = (plan.start_ms, plan.end_ms, world.end_ms)
     with Pool(world, plan.jobs) as pool:  # before anything starts a thread
         study = open_study(open_storage(where), name, plan, market.identity(plan))
+        market.tell_notes()
         with Watched("optimising", plan.trials) as watched:
             is_done = search(
                 study,
