@@ -4,7 +4,8 @@
 
 The market is a seeded random walk with a daily rhythm of volatility and volume, so that every machine measures the same
 work. Each case is run in turn, `--runs` times over; medians count, and every rate is also given as a ratio to the bare
-columns (indicators and decisions without any execution). One JSON line at the end holds all of it.
+columns (indicators and decisions without any execution). `cold_process` is the whole command, with imports and a CSV
+file of the candles. One JSON line at the end holds all of it.
 """
 
 from __future__ import annotations
@@ -13,7 +14,9 @@ import argparse
 import json
 import resource
 import statistics
+import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -137,6 +140,26 @@ def growth_cases(
     return cases, {name: sum(map(len, markets[:number])) for name, number in names.items()}
 
 
+def cold_case(candles: ReplayCandles, folder: Path) -> Callable[[], int]:
+    """Return the whole command as a case: from the shell, through a CSV file, to written trades."""
+    prices = np.column_stack((candles.open, candles.high, candles.low, candles.close)) / 10**candles.decimals
+    columns = (candles.open_time, *prices.T, candles.columns.volume)
+    rows = zip(*(column.tolist() for column in columns), strict=True)
+    text = "".join("{},{:.1f},{:.1f},{:.1f},{:.1f},{}\n".format(*row) for row in rows)
+    (folder / f"{candles.symbol}-1m.csv").write_text(text, encoding="ascii")
+    out = folder / "out"
+    command = [
+        sys.executable, str(ROOT.parent / "main.py"), "backtest", "vwap_reversion", "--data", str(folder), "--no-risk",
+        "--no-report", "--no-store", "--out", str(out),
+    ]  # fmt: skip
+
+    def case() -> int:
+        subprocess.run(command, cwd=ROOT.parent, check=True, capture_output=True)
+        return (out / "trades.csv").read_bytes().count(b"\n") - 1
+
+    return case
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=5)
@@ -157,7 +180,9 @@ def main() -> None:
     }
     measured = medians(cases, options.runs)
     peak_one_mb = _peak_mb()
-    candles = {name: len(one) for name in cases}
+    candles = {name: len(one) for name in (*cases, "cold_process")}
+    with tempfile.TemporaryDirectory() as folder:
+        measured |= medians({"cold_process": cold_case(one, Path(folder))}, options.runs)
     if options.portfolio:
         symbols = [spec.symbol for spec in generated_specs(options.portfolio)]
         many = [market(symbol, options.days, seed) for seed, symbol in enumerate(symbols, 1)]
