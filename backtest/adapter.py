@@ -54,18 +54,24 @@ KINDS = {
 }
 
 
-def execute(exchange: Exchange, command: VenueCommand) -> Outcome:
-    """Carry a command out on the engine as the venue would, without faults."""
+def execute(exchange: Exchange, command: VenueCommand, *, answers_ended: bool = True) -> Outcome:
+    """Carry a command out on the engine as the venue would, without faults.
+
+    Without `answers_ended` the answer to an order that is over at once is empty, for a caller that takes its report.
+    """
     try:
-        return Accepted(_do(exchange, command))  # type: ignore[arg-type]
+        return Accepted(_do(exchange, command, answers_ended))  # type: ignore[arg-type]
     except ApiError as error:
         return Refused(KINDS.get(error.code, RefusalKind.BUSINESS), error.code, error.message)
 
 
-def _do(exchange: Exchange, command: VenueCommand) -> object:
+def _do(exchange: Exchange, command: VenueCommand, answers_ended: bool) -> object:
     if isinstance(command, SubmitOrder):
         request = command.approved.order
-        return _place_algo(exchange, request) if isinstance(request, AlgoOrderRequest) else _place(exchange, request)
+        if isinstance(request, AlgoOrderRequest):
+            return _place_algo(exchange, request)
+        order = _place(exchange, request)
+        return order_report(order, "ACK", with_average=False) if answers_ended or order.is_open else None
     if isinstance(command, CancelOrder):
         if command.service is OrderService.ALGO:
             exchange.cancel_algo(client_algo_id=command.client_order_id)
@@ -109,8 +115,8 @@ def _read(exchange: Exchange, command: VenueCommand) -> object:  # noqa: PLR0911
     raise AssertionError(f"the core sent {command}")
 
 
-def _place(exchange: Exchange, request: OrderRequest) -> OrderReport:
-    order = exchange.place_order(
+def _place(exchange: Exchange, request: OrderRequest) -> PlainOrder:
+    return exchange.place_order(
         PlaceOrder(
             symbol=request.symbol,
             side=request.side,
@@ -124,7 +130,6 @@ def _place(exchange: Exchange, request: OrderRequest) -> OrderReport:
             response_type="RESULT",
         )
     )
-    return order_report(order, "ACK", with_average=False)
 
 
 def _place_algo(exchange: Exchange, request: AlgoOrderRequest) -> AlgoOrderReport:

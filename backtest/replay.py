@@ -9,9 +9,8 @@ in the order in which they were given.
 from __future__ import annotations
 
 import heapq
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from decimal import Decimal
 from enum import IntEnum
 
@@ -20,6 +19,7 @@ from backtest.finer import target_comes_first
 from backtest.lane import Lane
 from backtest.settings import BothHitRule, ReplaySettings, adapt_config
 from backtest.signals import Decisions
+from backtest.tally import COUNTED, Tally
 from backtest.trades import BacktestTrade
 from backtest.venue import ReplayVenue
 from core.candle import DAY_MS
@@ -27,26 +27,11 @@ from core.enums import Direction, MarginType, PositionMode
 from core.errors import ConfigurationError, RuntimeFailure
 from core.limits import TradingConfig
 from core.orders import FillReport
-from core.records import (
-    AccountStatRecord,
-    AlertRecord,
-    DenialRecord,
-    FillRecord,
-    IncomeRecord,
-    IntentRecord,
-    OrderRecord,
-    PerformanceRecord,
-    PositionRecord,
-    Record,
-    SignalRecord,
-    SignalStatus,
-)
-from executor.income import FUNDING
+from core.records import AlertRecord, Record
 from simulator.market.candle_market import CandleMarket
 from simulator.market.model import FundingPoint
 
 ZERO = Decimal(0)
-_UNUSED = frozenset({FillRecord, OrderRecord, IntentRecord, PerformanceRecord, AccountStatRecord})
 OnDay = Callable[[int, Sequence[BacktestTrade]], bool]
 _INSIDE_MS = 30_000
 """When a touch inside a candle is booked: candles do not tell, so in the middle."""
@@ -85,16 +70,6 @@ class ReplayResult:
         return sum(trade.ambiguous for trade in self.trades)
 
 
-@dataclass(slots=True)
-class _Tally:
-    signals: int = 0
-    skipped: int = 0
-    finer: int = 0
-    denials: Counter[str] = field(default_factory=Counter)
-    alerts: list[AlertRecord] = field(default_factory=list)
-    trades: list[BacktestTrade] = field(default_factory=list)
-
-
 class Replay:
     """One run. `should_stop` is asked once a day of market time: True ends the run there, with what is finished.
     `on_day` is told the time and the trades so far at the same moments, and may end the run too.
@@ -122,7 +97,7 @@ class Replay:
         self._rules = {
             (one.candles.symbol, one.active.name): BothHitRule(one.active.params.both_hit_rule) for one in decisions
         }
-        self._tally = _Tally()
+        self._tally = Tally()
         self._should_stop = should_stop
         self._on_day = on_day
         self._record_to = on_record
@@ -132,6 +107,10 @@ class Replay:
         self._market = CandleMarket(specs, self._start_ms, settings.slippage_bps, funding)
         for symbol, one in candles.items():
             self._market.value(symbol, one.price(int(one.open[0])) if len(one) else Decimal(1))
+        self._lanes = [
+            Lane(rank, one, [d for d in decisions if d.candles is one]) for rank, one in enumerate(candles.values())
+        ]
+        self._by_symbol = {lane.symbol: lane for lane in self._lanes}
         self._venue = ReplayVenue(
             self._market,
             adapt_config(config, settings),
@@ -141,13 +120,9 @@ class Replay:
             on_fill=self._on_fill,
             writes_orders=on_record is not None,
         )
-        self._lanes = [
-            Lane(rank, one, [d for d in decisions if d.candles is one]) for rank, one in enumerate(candles.values())
-        ]
         self._is_crossed = len(self._lanes) > 1 and any(
             limits.margin_type is MarginType.CROSSED for limits in config.symbols.values()
         )
-        self._by_symbol = {lane.symbol: lane for lane in self._lanes}
         self._queue: list[tuple[int, int, int, int]] = []
         self._funding_times = _times(funding or {}, self._start_ms, self._end_ms)
 
@@ -363,18 +338,8 @@ class Replay:
     def _on_record(self, record: Record) -> None:
         if self._record_to is not None:
             self._record_to(record)
-        if type(record) in _UNUSED:
-            return
-        if isinstance(record, PositionRecord):
-            self._tally.trades.append(self._by_symbol[record.symbol].finish(record))
-        elif isinstance(record, DenialRecord):
-            self._tally.denials[record.code] += 1
-        elif isinstance(record, SignalRecord) and record.status is SignalStatus.REFUSED:
-            self._tally.denials[f"refused by the venue: {record.denial_code}"] += 1
-        elif isinstance(record, IncomeRecord) and record.income_type == FUNDING:
-            trade = self._by_symbol[record.symbol].trade
-            if trade is not None:
-                trade.funding += record.amount
+        if type(record) in COUNTED:
+            self._tally.take(record, self._by_symbol)
 
     # --- the end ------------------------------------------------------------------------------------------------
 

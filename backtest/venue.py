@@ -11,7 +11,6 @@ from dataclasses import replace
 from decimal import Decimal
 
 from backtest.adapter import account_update, algo_report, execute, order_update
-from core.candle import DAY_MS
 from core.commands import SubmitOrder, VenueReply
 from core.effects import Effect, Notify, Persist, Send
 from core.enums import Leg, OrderType
@@ -43,6 +42,8 @@ from simulator.market.candle_market import CandleMarket
 from simulator.market.catalog import SymbolSpec
 
 _FOREVER_MS = 1 << 60
+HOUR_MS = 3_600_000
+"""What the core asks about happened in this very instant: the engine need not remember longer."""
 POLICY = ExecutionPolicy(
     # Books and venue cannot drift apart here, and nothing has to survive: no periodic comparison, no running records.
     reconcile_every_ms=_FOREVER_MS,
@@ -90,7 +91,7 @@ class ReplayVenue:
         self.exchange = Exchange(
             market,
             ExchangeConfig(
-                deposit=deposit, is_journalled=False, tells_steps=False, history_ms=DAY_MS, max_algo_orders=1 << 30
+                deposit=deposit, is_journalled=False, tells_steps=False, history_ms=HOUR_MS, max_algo_orders=1 << 30
             ),
         )
         setup = {symbol: self._set_up(symbol, config) for symbol in market.specs}
@@ -208,7 +209,7 @@ class ReplayVenue:
                 self._on_alert(effect.alert)
 
     def _send(self, command: object, time_ms: int) -> None:
-        outcome = execute(self.exchange, command)  # type: ignore[arg-type]
+        outcome = execute(self.exchange, command, answers_ended=False)  # type: ignore[arg-type]
         self._queue(self.exchange.drain_events(), time_ms)
         self._events.append(VenueReply(command, outcome, time_ms, time_ms))  # type: ignore[arg-type]
 

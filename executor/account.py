@@ -39,7 +39,8 @@ class Positions:
 
     def note_activity(self, symbol: str, now_ms: int) -> None:
         """Something happened on the symbol now: queries sent before can no longer tell its position."""
-        self._activity_ms[symbol] = max(self._activity_ms.get(symbol, 0), now_ms)
+        if now_ms >= self._activity_ms.get(symbol, 0):
+            self._activity_ms[symbol] = now_ms
 
     def from_stream(self, report: PositionReport, event_time_ms: int, now_ms: int) -> None:
         key = (report.symbol, report.position_side)

@@ -70,10 +70,11 @@ def apply_report(desk: Desk, trade: Trade, order: TrackedOrder, report: OrderRep
     """Apply a report about one of our orders; True when it told news."""
     if isinstance(report, OrderReport):
         news = order.apply_plain(report, desk.now_ms)
-    else:
+        if news:
+            trade.recount()
+    else:  # tells no quantity
         news = order.apply_algo(report, desk.now_ms)
     if news:
-        trade.recount()
         desk.book.link(trade, order)
         desk.touch(trade)
     return news

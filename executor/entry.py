@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from core.commands import SubmitOrder
-from core.enums import Leg, PositionMode, Priority
+from core.enums import Leg, PositionMode, PositionSide, Priority
 from core.frozen import quick_init
 from core.ids import ClientOrderId
 from core.instrument import Instrument
@@ -19,7 +19,7 @@ from executor.desk import Desk
 from executor.filters import EntryPlan, approve_entry, position_side_for, stop_trigger_price, target_trigger_price
 from executor.kill import alert_limit
 from executor.lifecycle import TradeEvent
-from executor.risk import EntryView, OrderView, check_entry, check_order
+from executor.risk import NO_STRATEGY_LIMITS, EntryView, OrderView, check_entry, check_order
 from executor.sizing import Sized, SizingInput, size_entry
 from executor.tracked import track_request
 from executor.trade import Trade
@@ -38,6 +38,15 @@ class _Levels:
     target_price: Decimal | None
 
 
+@quick_init
+@dataclass(frozen=True, slots=True)
+class _OpenNow:
+    """Absolute notional that is open or pending, on the signal's symbol and on all."""
+
+    symbol: Decimal
+    total: Decimal
+
+
 def on_signal(desk: Desk, signal: Signal) -> None:
     """Turn a signal into a recorded intent and its market order, or into a stored denial."""
     instrument = desk.instrument(signal.symbol)
@@ -52,15 +61,26 @@ def on_signal(desk: Desk, signal: Signal) -> None:
         _deny(desk, signal, refusal or denied(DenialCode.STOP_MISSING))
         return
     levels = _Levels(view.price, view.stop_price, view.target_price)
-    sized = _size(desk, signal, levels)
+    open_now = _OpenNow(symbol_exposure(desk, signal.symbol), total_exposure(desk))
+    sized = _size(desk, signal, levels, open_now)
     if isinstance(sized, Denied):
         _deny(desk, signal, sized)
         return
-    outcome = _approve(desk, signal, instrument, levels, sized)
+    identity = ClientOrderId(desk.epoch, desk.next_intent, Leg.ENTRY, 0)
+    plan = EntryPlan(
+        side=signal.direction.entry_side,
+        position_side=position_side_for(signal.direction, desk.config.position_mode),
+        quantity=sized.quantity,
+        price=levels.price,
+        mark_price=desk.market.of(signal.symbol).valuation_price or levels.price,
+        stop_price=levels.stop_price,
+        client_order_id=str(identity),
+    )
+    outcome = _approve(desk, signal, instrument, plan, open_now)
     if isinstance(outcome, Denied):
         _deny(desk, signal, outcome)
         return
-    _enter(desk, signal, levels, outcome)
+    _enter(desk, signal, levels, outcome, identity)
 
 
 def _view(desk: Desk, signal: Signal, instrument: Instrument) -> EntryView:
@@ -71,6 +91,7 @@ def _view(desk: Desk, signal: Signal, instrument: Instrument) -> EntryView:
     stop = None if price is None else signal.exits.stop_for(price, signal.direction)
     target = None if price is None else signal.exits.target_for(price, signal.direction)
     account, days = desk.account, desk.days
+    trades, side = desk.book.of_symbol(signal.symbol), position_side_for(signal.direction, desk.config.position_mode)
     return EntryView(
         symbol=signal.symbol,
         strategy=signal.strategy,
@@ -92,8 +113,8 @@ def _view(desk: Desk, signal: Signal, instrument: Instrument) -> EntryView:
         price_age_ms=market.price_age_ms(desk.now_ms),
         next_funding_time_ms=market.next_funding_time_ms,
         last_funding_time_ms=market.last_funding_time_ms,
-        has_position=_has_position(desk, signal),
-        has_unresolved_order=_has_unresolved(desk, signal),
+        has_position=_has_position(desk, trades, signal.symbol, side),
+        has_unresolved_order=_has_unresolved(desk, trades, signal.symbol, side),
         equity=account.equity,
         peak_equity=account.peak_equity,
         day_start_equity=account.day_start_equity or ZERO,
@@ -110,7 +131,7 @@ def _view(desk: Desk, signal: Signal, instrument: Instrument) -> EntryView:
 
 
 def _strategy_limits(desk: Desk, signal: Signal) -> StrategyLimits:
-    return desk.config.strategies.get(signal.strategy) or StrategyLimits()
+    return desk.config.strategies.get(signal.strategy) or NO_STRATEGY_LIMITS
 
 
 def _is_suspect(desk: Desk, symbol: str) -> bool:
@@ -123,25 +144,25 @@ def _block_reason(desk: Desk, symbol: str, setup_reason: str | None) -> str | No
     return setup_reason or desk.foreign_positions.get(symbol) or desk.foreign_orders.get(symbol)
 
 
-def _has_position(desk: Desk, signal: Signal) -> bool:
+def _has_position(desk: Desk, trades: list[Trade], symbol: str, side: PositionSide) -> bool:
     """True when the leg that the signal would use is or may be held, by our book or by the venue's word."""
-    side = position_side_for(signal.direction, desk.config.position_mode)
-    if any(trade.position_side is side and not trade.is_over for trade in desk.book.of_symbol(signal.symbol)):
+    if any(trade.position_side is side and not trade.is_over for trade in trades):
         return True
-    fact = desk.positions.get(signal.symbol, side)
+    fact = desk.positions.get(symbol, side)
     return fact is not None and fact.quantity != 0
 
 
-def _has_unresolved(desk: Desk, signal: Signal) -> bool:
+def _has_unresolved(desk: Desk, trades: list[Trade], symbol: str, side: PositionSide) -> bool:
     """True when an order of a finished trade may still act: a left-over stop would close the new position."""
-    side = position_side_for(signal.direction, desk.config.position_mode)
     in_hedge = desk.config.position_mode is PositionMode.HEDGE
-    trades = [t for t in desk.book.of_symbol(signal.symbol) if t.position_side is side or not in_hedge]
-    held = any(item.fill.symbol == signal.symbol for item in desk.held.values())
-    return held or any(not trade.is_clear for trade in trades if trade.is_over)
+    if any(item.fill.symbol == symbol for item in desk.held.values()):
+        return True
+    return any(
+        not trade.is_clear for trade in trades if trade.is_over and (trade.position_side is side or not in_hedge)
+    )
 
 
-def _size(desk: Desk, signal: Signal, levels: _Levels) -> Sized | Denied:
+def _size(desk: Desk, signal: Signal, levels: _Levels, open_now: _OpenNow) -> Sized | Denied:
     limits, setup = desk.limits_of(signal.symbol), desk.setup_of(signal.symbol)
     return size_entry(
         desk.config.sizing,
@@ -154,8 +175,8 @@ def _size(desk: Desk, signal: Signal, levels: _Levels) -> Sized | Denied:
             taker_fee_rate=setup.taker_fee_rate,
             leverage=setup.leverage,
             brackets=setup.brackets,
-            symbol_exposure=symbol_exposure(desk, signal.symbol),
-            total_exposure=total_exposure(desk),
+            symbol_exposure=open_now.symbol,
+            total_exposure=open_now.total,
             max_position_notional=limits.max_position_notional,
             max_exposure_fraction=limits.max_exposure_fraction,
             max_total_exposure_fraction=desk.config.limits.max_total_exposure_fraction,
@@ -163,42 +184,35 @@ def _size(desk: Desk, signal: Signal, levels: _Levels) -> Sized | Denied:
     )
 
 
-def _approve(desk: Desk, signal: Signal, instrument: Instrument, levels: _Levels, sized: Sized) -> Approved | Denied:
+def _approve(
+    desk: Desk, signal: Signal, instrument: Instrument, plan: EntryPlan, open_now: _OpenNow
+) -> Approved | Denied:
     """Filter the sized order, then check its final quantity against every limit once more."""
-    plan = EntryPlan(
-        side=signal.direction.entry_side,
-        position_side=position_side_for(signal.direction, desk.config.position_mode),
-        quantity=sized.quantity,
-        price=levels.price,
-        mark_price=desk.market.of(signal.symbol).valuation_price or levels.price,
-        stop_price=levels.stop_price,
-        client_order_id=str(ClientOrderId(desk.epoch, desk.next_intent, Leg.ENTRY, 0)),
-    )
     approved = approve_entry(instrument, plan)
     if isinstance(approved, Denied):
         return approved
     setup = desk.setup_of(signal.symbol)
     view = OrderView(
         direction=signal.direction,
-        price=levels.price,
-        stop_price=levels.stop_price,
+        price=plan.price,
+        stop_price=plan.stop_price,
         quantity=approved.order.quantity or ZERO,
         equity=desk.account.equity or ZERO,
         margin_available=desk.account.available,
         leverage=setup.leverage,
         margin_type=setup.margin_type,
         brackets=setup.brackets,
-        symbol_exposure=symbol_exposure(desk, signal.symbol),
-        total_exposure=total_exposure(desk),
+        symbol_exposure=open_now.symbol,
+        total_exposure=open_now.total,
         strategy_day_quantity=desk.days.strategy_quantity(signal.strategy, signal.symbol),
         strategy_limits=_strategy_limits(desk, signal),
     )
     return check_order(view, desk.config.limits, desk.limits_of(signal.symbol)) or approved
 
 
-def _enter(desk: Desk, signal: Signal, levels: _Levels, approved: Approved) -> None:
+def _enter(desk: Desk, signal: Signal, levels: _Levels, approved: Approved, identity: ClientOrderId) -> None:
     """Record the intent and send its order: both in one batch, the write first and durable, the order gated by it."""
-    order = track_request(approved.order, signal.strategy, desk.venue_ms, desk.now_ms)
+    order = track_request(approved.order, identity, signal.strategy, desk.venue_ms, desk.now_ms)
     quantity = approved.order.quantity or ZERO
     setup = desk.setup_of(signal.symbol)
     loss = abs(levels.price - levels.stop_price) + (levels.price + levels.stop_price) * (

@@ -39,10 +39,11 @@ def press(desk: Desk, trade: Trade) -> None:
         return
     if desk.now_ms < _due_ms(desk, trade, newest) or _is_flat_at_venue(desk, trade):
         return
-    approved = _close_order(desk, trade, newest)
+    identity = trade.next_id(Leg.CLOSE, desk.epoch)
+    approved = _close_order(desk, trade, newest, str(identity))
     if approved is None:
         return
-    order = track_request(approved.order, trade.strategy, desk.venue_ms, desk.now_ms)
+    order = track_request(approved.order, identity, trade.strategy, desk.venue_ms, desk.now_ms)
     desk.book.add_order(trade, order)
     attempts = order.attempt + 1
     pause = min(desk.policy.close_retry_ms * attempts, desk.policy.close_retry_ms_max)
@@ -60,7 +61,7 @@ def _due_ms(desk: Desk, trade: Trade, newest: TrackedOrder | None) -> int:
     return trade.timers.close_retry_at_ms
 
 
-def _close_order(desk: Desk, trade: Trade, newest: TrackedOrder | None) -> Approved | None:
+def _close_order(desk: Desk, trade: Trade, newest: TrackedOrder | None, client_id: str) -> Approved | None:
     instrument = desk.instrument_for_exit(trade.symbol)
     if instrument is None:
         return None
@@ -68,7 +69,6 @@ def _close_order(desk: Desk, trade: Trade, newest: TrackedOrder | None) -> Appro
     fact = desk.positions.get(trade.symbol, trade.position_side)
     if fact is not None and fact.as_of_ms > trade.last_change_ms and fact.quantity * trade.direction.sign > 0:
         quantity = min(quantity, abs(fact.quantity))
-    client_id = trade.next_id(Leg.CLOSE, desk.epoch)
     mark = desk.market.of(trade.symbol).valuation_price
     if newest is not None and newest.refusal_code == PRICE_OUT_OF_BAND and mark is not None:
         return band_close(instrument, trade.direction, trade.position_side, quantity, mark, client_id)

@@ -123,8 +123,8 @@ def _stop_price(instrument: Instrument, trade: Trade) -> Decimal:
 
 def _send_leg(desk: Desk, trade: Trade, leg: Leg, price: Decimal) -> None:
     client_id = trade.next_id(leg, desk.epoch)
-    approved = protective_order(trade.symbol, trade.direction, trade.position_side, leg, price, client_id)
-    order = track_request(approved.order, trade.strategy, desk.venue_ms, desk.now_ms)
+    approved = protective_order(trade.symbol, trade.direction, trade.position_side, leg, price, str(client_id))
+    order = track_request(approved.order, client_id, trade.strategy, desk.venue_ms, desk.now_ms)
     desk.book.add_order(trade, order)
     desk.touch(trade, durable=True)
     desk.send(trade.symbol, SubmitOrder(approved, Priority.EXIT))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from core.enums import Leg, OrderType
+from core.ids import ClientOrderId
 from core.orders import OrderRequest
 from core.records import ExitReason, FillRecord, IntentRecord, PositionRecord, TradeState
 from core.restore import RestoredState
@@ -98,6 +99,9 @@ def _reason(fill: FillRecord) -> ExitReason:
 
 def _presumed_entry(trade: Trade, now_ms: int) -> TrackedOrder:
     """Return the entry order that an intent without an order row may have sent."""
+    identity = ClientOrderId.parse(trade.client_order_id)
+    if identity is None:
+        raise ValueError(f"client order id {trade.client_order_id!r} is not ours")
     request = OrderRequest(
         symbol=trade.symbol,
         side=trade.direction.entry_side,
@@ -107,7 +111,7 @@ def _presumed_entry(trade: Trade, now_ms: int) -> TrackedOrder:
         client_order_id=trade.client_order_id,
         leg=Leg.ENTRY,
     )
-    return track_request(request, trade.strategy, trade.created_time_ms, now_ms)
+    return track_request(request, identity, trade.strategy, trade.created_time_ms, now_ms)
 
 
 def _restore_state(trade: Trade, now_ms: int) -> None:

@@ -350,9 +350,17 @@ ORDER_GUARDS: tuple[OrderGuard, ...] = (
 
 def check_entry(view: EntryView, limits: RiskLimits, symbol: SymbolLimits) -> Denied | None:
     """Return the first guard's denial before sizing, or None."""
-    return next((refusal for guard in ENTRY_GUARDS if (refusal := guard(view, limits, symbol)) is not None), None)
+    for guard in ENTRY_GUARDS:
+        refusal = guard(view, limits, symbol)
+        if refusal is not None:
+            return refusal
+    return None
 
 
 def check_order(view: OrderView, limits: RiskLimits, symbol: SymbolLimits) -> Denied | None:
     """Return the first guard's denial of the sized order, or None."""
-    return next((refusal for guard in ORDER_GUARDS if (refusal := guard(view, limits, symbol)) is not None), None)
+    for guard in ORDER_GUARDS:
+        refusal = guard(view, limits, symbol)
+        if refusal is not None:
+            return refusal
+    return None

@@ -182,11 +182,10 @@ class TrackedOrder:
         )
 
 
-def track_request(request: OrderRequest | AlgoOrderRequest, strategy: str, time_ms: int, now_ms: int) -> TrackedOrder:
-    """Return the tracked order of a request that is about to be sent; its id names intent and attempt."""
-    identity = ClientOrderId.parse(request.client_order_id)
-    if identity is None:
-        raise ValueError(f"client order id {request.client_order_id!r} is not ours")
+def track_request(
+    request: OrderRequest | AlgoOrderRequest, identity: ClientOrderId, strategy: str, time_ms: int, now_ms: int
+) -> TrackedOrder:
+    """Return the tracked order of a request that is about to be sent under `identity`, its client order id."""
     is_algo = isinstance(request, AlgoOrderRequest)
     return TrackedOrder(
         client_order_id=request.client_order_id,

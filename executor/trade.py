@@ -140,13 +140,13 @@ class Trade:
                 newest = order
         return newest
 
-    def next_id(self, leg: Leg, epoch: int) -> str:
+    def next_id(self, leg: Leg, epoch: int) -> ClientOrderId:
         """Return a client order id that this leg has never used.
 
         `epoch` is that of this process: an earlier one may have sent attempts of which it could not write.
         """
-        attempts = [order.attempt for order in self.legs(leg)]
-        return str(ClientOrderId(epoch, self.intent_id, leg, max(attempts, default=-1) + 1))
+        newest = self.newest(leg)
+        return ClientOrderId(epoch, self.intent_id, leg, 0 if newest is None else newest.attempt + 1)
 
     # --- quantities ---------------------------------------------------------------------------------------------
 

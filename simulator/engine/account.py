@@ -34,6 +34,10 @@ class Exposure:
     asks: Decimal
     is_hedge: bool
 
+    def with_orders(self, bids: Decimal, asks: Decimal) -> Exposure:
+        """Return the same with orders that would still be added."""
+        return Exposure(self.long, self.short, self.bids + bids, self.asks + asks, self.is_hedge)
+
     @property
     def held(self) -> Decimal:
         return self.long + self.short
@@ -100,16 +104,16 @@ class Account:
         notional = abs(position.quantity) * self._context.mark(position.symbol)
         return maintenance_margin(self._context.spec(position.symbol).brackets, notional)
 
-    def exposure(self, symbol: str, more_bids: Decimal = ZERO, more_asks: Decimal = ZERO) -> Exposure:
-        """Return the symbol's notionals, with orders that would still be added."""
+    def exposure(self, symbol: str) -> Exposure:
+        """Return the symbol's notionals as they are now."""
         mark = self._context.mark(symbol)
         held = [position.quantity * mark for position in self.open_positions(symbol)]
         desk = self._context.desks.get(symbol)
         return Exposure(
             long=sum((value for value in held if value > 0), ZERO),
             short=-sum((value for value in held if value < 0), ZERO),
-            bids=(desk.bid_notional if desk else ZERO) + more_bids,
-            asks=(desk.ask_notional if desk else ZERO) + more_asks,
+            bids=desk.bid_notional if desk else ZERO,
+            asks=desk.ask_notional if desk else ZERO,
             is_hedge=self._state.settings.is_hedge_mode,
         )
 
@@ -133,7 +137,7 @@ class Account:
         notional = quantity * price
         is_buy = side is Side.BUY
         before = self.exposure(symbol)
-        after = self.exposure(symbol, notional if is_buy else ZERO, ZERO if is_buy else notional)
+        after = before.with_orders(notional if is_buy else ZERO, ZERO if is_buy else notional)
         growth = after.worst - before.worst
         if growth <= 0:
             return

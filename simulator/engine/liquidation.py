@@ -82,6 +82,8 @@ class Liquidation:
 
     def _pools(self) -> list[Pool]:
         positions = self._account.open_positions()
+        if not positions:
+            return []
         isolated = [[position] for position in positions if self._context.is_isolated(position.symbol)]
         cross = [position for position in positions if not self._context.is_isolated(position.symbol)]
         return [Pool(self._context, self._account, group) for group in [*isolated, cross] if group]

@@ -161,7 +161,9 @@ class State:
             self._index(row)
 
     def _index(self, row: Row) -> None:
-        if isinstance(row, PlainOrder):
+        if isinstance(row, Income):
+            self.incomes.append(row)
+        elif isinstance(row, PlainOrder):
             self.orders[row.order_id] = row
             self.orders_by_symbol.setdefault(row.symbol, []).append(row)
             self.order_by_client_id[(row.symbol, row.client_order_id)] = row
@@ -169,11 +171,9 @@ class State:
             self.algos[row.algo_id] = row
             self.algos_by_symbol.setdefault(row.symbol, []).append(row)
             self.algo_by_client_id[row.client_algo_id] = row
-        elif isinstance(row, Trade):
+        else:
             self.trades.append(row)
             self.trades_by_symbol.setdefault(row.symbol, []).append(row)
-        else:
-            self.incomes.append(row)
 
     def take_changes(self) -> list[Change]:
         """Return every row changed since the last call, once each with its present value, oldest first."""
