@@ -171,7 +171,7 @@ class TradingCore:
         desk = self._desk
         is_restart = bool(self._restored.last_trade_ids)
         overlap_ms = desk.policy.restart_overlap_ms if is_restart else desk.policy.fills_overlap_ms
-        desk.history_start_ms = desk.venue_ms - overlap_ms
+        desk.start_ms, desk.history_start_ms = desk.venue_ms, desk.venue_ms - overlap_ms
         # Without a trade the books begin with the first valuation: an older deposit is part of it.
         books_ms = self._restored.first_valued_time_ms or desk.venue_ms
         self._income.start(desk.history_start_ms if is_restart else books_ms)

@@ -118,10 +118,9 @@ def claimant(desk: Desk, fill: FillReport) -> Trade | None:
     A fill from before the trade was decided may be an earlier process's, whose row stands: it is claimed only when it
     happened while this one ran.
     """
-    run_ms = desk.history_start_ms + desk.policy.restart_overlap_ms
     for trade in desk.book.unexplained.values():
         is_its_leg = trade.symbol == fill.symbol and trade.position_side is fill.position_side
-        if not is_its_leg or fill.event_time_ms <= min(trade.created_time_ms, run_ms):
+        if not is_its_leg or fill.event_time_ms <= min(trade.created_time_ms, desk.start_ms):
             continue
         if _stands_for(trade, fill.side, fill.event_time_ms):
             return trade

@@ -110,6 +110,8 @@ class Desk:
     setup: dict[str, SymbolSetup]
     now_ms: int = 0
     venue_ms: int = 0
+    start_ms: int = 0
+    """Venue time of this process's first event."""
     history_start_ms: int = 0
     """Venue time before which nothing is read: the start of this process, less an overlap after a restart."""
     out: Outbox = field(default_factory=Outbox)

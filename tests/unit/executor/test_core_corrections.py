@@ -166,6 +166,38 @@ def test_stop_that_filled_unseen_and_unlisted_is_its_own_exit_in_the_end() -> No
     _assert_day_counts(lab)
 
 
+@pytest.mark.parametrize("side", [Side.BUY, Side.SELL])
+def test_strangers_position_unheard_before_our_entry_is_explained_by_its_fill(side: Side) -> None:
+    lab = Lab()
+    lab.run(1_000)
+    hidden = Hidden(lab)
+    lab.price(BTC, "99.9")
+    _by_hand(lab, side, D(2))
+    hidden.hide()
+    lab.run(250)
+    lab.price(BTC, "100")
+    lab.signal()
+    lab.run(45_000)
+    assert sum(row.quantity for row in _fills(lab, correction=True)) == 2
+    hidden.show()
+    lab.run(61_000)
+    assert lab.trade().quantity == lab.venue.position(BTC)
+    _assert_rows_are_the_real_fills(lab)
+
+
+@pytest.mark.parametrize(("age_ms", "is_claimed"), [(0, False), (1, True)])
+def test_strangers_fill_of_an_earlier_process_is_not_claimed(age_ms: int, is_claimed: bool) -> None:
+    lab = Lab()
+    _reduced_unseen(lab, "0.5")
+    desk = lab.core._desk
+    trade = desk.book.active[1]
+    desk.start_ms = trade.created_time_ms - 60_000
+    fill = replace(lab.venue.fills[0], side=Side.SELL, event_time_ms=desk.start_ms + age_ms)
+    assert corrections.claimant(desk, fill) is (trade if is_claimed else None)
+    assert corrections.claimant(desk, replace(fill, side=Side.BUY)) is None
+    assert corrections.claimant(desk, replace(fill, symbol="ETHUSDT")) is None
+
+
 def test_trade_over_and_explained_is_restored_no_more() -> None:
     lab = Lab()
     lab.open_long()
