@@ -7,6 +7,7 @@ and a run on the same folder trade the same instrument. Candles of a database ar
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,8 @@ from utils.timefmt import short
 FAULTS_SHOWN = 5
 EVEN_STEPS = 8
 """So many equal steps of more than a minute in a row are another interval."""
+_FUNDING_FILE = re.compile(r"[^- ]+-funding[^ ]*\.csv")
+"""What `backtest.funding` reads is not left out."""
 LONG_NUMBER = 1e6
 """Above it the doubles may lack digits, so the texts are kept."""
 
@@ -49,6 +52,7 @@ def load(
     then what no market can have had is left out and everything is noted.
     """
     found, notes = find_files(directory)
+    notes = [note for note in notes if not _FUNDING_FILE.match(note)]
     missing = [symbol for symbol in symbols or () if symbol not in found]
     if missing:
         raise ConfigurationError(f"{directory}: no 1m file for {', '.join(missing)}; it has {', '.join(sorted(found))}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from backtest.optimize.study import Plan
     from backtest.optimize.walkforward import Walked, WalkForward, Window
 
+_PIPE_WIDTH = 160
+"""Nothing is cut where no terminal's width binds."""
 _DURATION = re.compile(r"^(\d+(?:\.\d+)?)\s*(d|w|h)$")
 _UNIT_MS = {"h": 3_600_000, "d": 86_400_000, "w": 7 * 86_400_000}
 
@@ -175,10 +178,10 @@ def _print(title: str, found: WalkForward, plan: Plan, out: Path) -> None:
     heads, *rows = table_of(found, plan.objectives[0])
     for number, head in enumerate(heads):
         if number != 1:  # the parameters are too wide for a terminal; report and JSON have them
-            table.add_column(head, justify="right" if number else "left", no_wrap=not number)
+            table.add_column(head, justify="right" if number else "left", no_wrap=not number, overflow="fold")
     for row in rows:
         table.add_row(row[0], *row[2:])
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH)
     console.print(table)
     for line in words_of(found):
         console.print(line, highlight=False, soft_wrap=True)

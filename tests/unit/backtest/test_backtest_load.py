@@ -43,6 +43,13 @@ def test_gap_is_noted_when_allowed(tmp_path: Path) -> None:
     assert "3 minutes missing" in loaded.notes[0]
 
 
+def test_file_that_is_not_read_is_noted_and_one_of_funding_is_not(tmp_path: Path) -> None:
+    write(tmp_path, rows(0, 1))
+    for name in ("ETHUSDT-funding.csv", "ETHUSDT-mark-8h.csv"):
+        (tmp_path / name).write_text("calc_time,last_funding_rate\n")
+    assert load(tmp_path).notes == ("ETHUSDT-mark-8h.csv is not a file of 1m candles and is not played",)
+
+
 @pytest.mark.parametrize(
     ("lines", "what"),
     [
