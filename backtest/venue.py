@@ -50,6 +50,7 @@ POLICY = ExecutionPolicy(
     account_stat_every_ms=_FOREVER_MS,
     mark_every_ms=_FOREVER_MS,
     writes_steps=False,
+    recent_trades_max=8,
 )
 
 
@@ -136,11 +137,11 @@ class ReplayVenue:
         self._take(self.exchange.advance(time_ms), time_ms)
 
     def tell_price(self, symbol: str, price: Decimal, time_ms: int) -> None:
-        """Let the core know the last price; the engine values positions at it."""
+        """Let the core know the last price, together with what comes next; the engine values positions at it."""
         self._market.value(symbol, price)
         if symbol in self._marks:
             self._tell_mark(symbol, price, time_ms)
-        self._handle(PriceUpdated(symbol, price, time_ms, time_ms))
+        self._events.append(PriceUpdated(symbol, price, time_ms, time_ms))
 
     def advance(self, time_ms: int) -> None:
         """Let time pass without a trade: funding is paid, and the core hears when the next is due."""
@@ -150,7 +151,8 @@ class ReplayVenue:
 
     def signal(self, signal: Signal) -> bool:
         """Hand a signal to the core; True when it wants to enter. Its order waits for `release`."""
-        self._handle(SignalReceived(signal, signal.event_time_ms, signal.received_time_ms), holds_entries=True)
+        self._events.append(SignalReceived(signal, signal.event_time_ms, signal.received_time_ms))
+        self._run(holds_entries=True)
         return signal.symbol in self._waiting
 
     def release(self, symbol: str, time_ms: int) -> None:
@@ -181,18 +183,21 @@ class ReplayVenue:
         """
         self._marks[symbol] = price
         due_ms = self._market.next_funding_ms(symbol) - 1  # at which rate, nobody knows before
-        self._handle(MarkPriceUpdated(symbol, price, price, Decimal(0), due_ms, time_ms, time_ms))
+        self._events.append(MarkPriceUpdated(symbol, price, price, Decimal(0), due_ms, time_ms, time_ms))
 
     # --- between the two ----------------------------------------------------------------------------------------
 
-    def _handle(self, event: Input, *, holds_entries: bool = False) -> None:
-        self._carry_out(self._core.handle(event), event.received_time_ms, holds_entries=holds_entries)
+    def _handle(self, event: Input) -> None:
+        self._run()
+        self._carry_out(self._core.handle(event), event.received_time_ms)
         self._run()
 
-    def _run(self) -> None:
+    def _run(self, *, holds_entries: bool = False) -> None:
+        """Tell the core what has happened, and go on until nothing follows from that."""
         while events := self._events:
             self._events = []
-            self._carry_out(self._core.handle_together(events), events[-1].received_time_ms)
+            effects = self._core.handle_together(events)
+            self._carry_out(effects, events[-1].received_time_ms, holds_entries=holds_entries)
 
     def _carry_out(self, effects: list[Effect], time_ms: int, *, holds_entries: bool = False) -> None:
         for effect in effects:

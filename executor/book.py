@@ -12,16 +12,19 @@ from executor.standing import standing
 from executor.tracked import TrackedOrder
 from executor.trade import Trade
 
-RECENT_MAX = 500
 SEEN_MAX = 5_000
 
 Owner = tuple[Trade, TrackedOrder | None]
 
 
 class Book:
-    """Trades by intent, symbol, client order id and venue order id; trade ids that are booked already."""
+    """Trades by intent, symbol, client order id and venue order id; trade ids that are booked already.
 
-    def __init__(self) -> None:
+    `recent_max` finished trades are remembered.
+    """
+
+    def __init__(self, recent_max: int) -> None:
+        self._recent_max = recent_max
         self.active: dict[int, Trade] = {}
         self._recent: OrderedDict[int, Trade] = OrderedDict()
         self._by_symbol: dict[str, dict[int, Trade]] = {}
@@ -45,7 +48,8 @@ class Book:
 
     def add_order(self, trade: Trade, order: TrackedOrder) -> None:
         trade.orders[order.client_order_id] = order
-        trade.recount()
+        if order.executed:  # a new one adds nothing to the trade's totals
+            trade.recount()
         self._by_client[order.client_order_id] = (trade, order)
         self.link(trade, order)
 
@@ -59,7 +63,7 @@ class Book:
         self.active.pop(trade.intent_id, None)
         self._by_symbol.get(trade.symbol, {}).pop(trade.intent_id, None)
         self._recent[trade.intent_id] = trade
-        while len(self._recent) > RECENT_MAX:
+        while len(self._recent) > self._recent_max:
             _, old = self._recent.popitem(last=False)
             for order in old.orders.values():
                 self._by_client.pop(order.client_order_id, None)

@@ -98,7 +98,7 @@ class TradingCore:
             out=Outbox(writes_steps=policy.writes_steps, writes_orders=policy.writes_orders),
             epoch=epoch,
             next_intent=max(next_intent, restored.next_intent),
-            book=Book(),
+            book=Book(policy.recent_trades_max),
             account=Account(config.quote_asset, restored.peak_equity, restored.day_start_equity),
             days=DayLedger(restored.recent_performance, restored.consecutive_losses),
             halts=Halts(restored.halts),

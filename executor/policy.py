@@ -75,6 +75,8 @@ class ExecutionPolicy:
     """False: a trade is written once, when nothing of it is left, for a run that nothing has to survive."""
     writes_orders: bool = True
     """False, with `writes_steps` off: of a trade only the position is written."""
+    recent_trades_max: int = 500
+    """So many finished trades are remembered, for reports that come late."""
     account_stat_every_ms: int = 10_000
     account_stat_gap_ms: int = 1_000
     account_stat_venue_ms: int = 60_000

@@ -52,7 +52,7 @@ def test_slope_counts_the_warm_part_only() -> None:
 
 
 def test_containers_are_named_by_their_path_and_summed() -> None:
-    book = Book()
+    book = Book(recent_max=2)
     for symbol in ("A", "B"):
         for number in range(3):
             book.mark_seen(symbol, number)

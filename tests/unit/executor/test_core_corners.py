@@ -11,6 +11,7 @@ from core.enums import AlgoStatus, Direction, Leg, Side
 from core.events import AccountConfigChanged
 from core.records import ExitReason, TradeState
 from executor import book, desk
+from executor.policy import ExecutionPolicy
 from executor.restoring import restore_trades
 from tests.unit.executor.fake_venue import doubt
 from tests.unit.executor.lab import BTC, ETH, D, Lab, refused
@@ -127,10 +128,9 @@ def test_delisted_instrument_that_was_never_seen_is_given_up_without_crashing() 
 
 
 def test_old_trades_are_forgotten_and_their_ids_with_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(book, "RECENT_MAX", 2)
     monkeypatch.setattr(book, "SEEN_MAX", 3)
     monkeypatch.setattr(desk, "KNOWN_SIGNALS_MAX", 2)
-    lab = Lab()
+    lab = Lab(policy=ExecutionPolicy(recent_trades_max=2))
     for number in range(4):
         lab.signal(number=number)
         lab.run(500)

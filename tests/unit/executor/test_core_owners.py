@@ -354,7 +354,7 @@ def test_plain_order_of_a_known_trade_is_taken_back_as_it_stands() -> None:
 
 def test_leg_is_held_by_the_trade_with_open_quantity_else_by_the_oldest() -> None:
     _, _, first = _open()
-    book = Book()
+    book = Book(recent_max=2)
     second = replace(first, intent_id=2, orders={}, added=D("0.5"), added_cost=D(50))
     idle = replace(first, intent_id=3, orders={}, fills=[])
     second.recount()
