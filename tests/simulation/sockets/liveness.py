@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
@@ -87,21 +88,27 @@ class Liveness:
         missing = [key for key in sorted(set(trades) - booked) if key not in self._world.foreign_trades]
         found = [f"I-10 trade {key} is not booked" for key in missing[:3]]
         found += [f"I-10 trade {key} was never made" for key in sorted(booked - set(trades))[:3]]
-        touched = self._world.safety.touched
-        corrections = [row["symbol"] for row in rows if row["correction"] and row["symbol"] not in touched]
-        return found + ([f"I-10 corrections stand on {sorted(set(corrections))}"] if corrections else [])
+        strange = {symbol for symbol, _ in self._world.foreign_trades}
+        return found + [f"I-10 a correction stands on {symbol}" for symbol in sorted(self._standing() - strange)]
+
+    def _standing(self) -> set[str]:
+        """Return the symbols with a correction that is not undone: only a stranger's position can be its cause."""
+        left: dict[tuple[str, int, str], Decimal] = defaultdict(Decimal)
+        for row in self._world.ledger.rows("SELECT symbol, intent_id, side, quantity FROM fills WHERE correction"):
+            left[row["symbol"], row["intent_id"], row["side"]] += Decimal(row["quantity"])
+        return {key[0] for key, quantity in left.items() if quantity}
 
     def _money(self) -> list[str]:
         """I-11, to the last digit; what somebody else's trades earned is not ours to explain."""
+        if self._standing():
+            return []  # booked at the best price known; without its cause it is a violation already
         self.checks["I-11"] += 1
         ledger = self._world.ledger
         money = self._world.deposit
         foreign = self._world.foreign_trades
-        for row in ledger.rows("SELECT symbol, trade_id, realized_pnl, fee, correction FROM fills"):
+        for row in ledger.rows("SELECT symbol, trade_id, realized_pnl, fee FROM fills"):
             if (row["symbol"], row["trade_id"]) in foreign:
                 continue
-            if row["correction"] and row["symbol"] in self._world.safety.touched:
-                return []  # booked at the best price known: the real one went by as somebody else's
             money += Decimal(row["realized_pnl"]) - Decimal(row["fee"])
         first = min((row.tran_id for row in self._world.exchange.incomes()), default=0)  # the opening deposit itself
         sql = (
@@ -116,9 +123,9 @@ class Liveness:
         return [] if money == wallet else [f"I-11 rows {money}, wallet {wallet}, {wallet - money} unexplained"]
 
     def _moved_before_the_books(self, deposit_id: int) -> Decimal:
-        """Return what was paid while no process ran and none had traded yet: the books begin after it."""
+        """Return what was paid before any process had valued the account: the books begin after it."""
         ledger = self._world.ledger
-        rows = ledger.rows("SELECT min(event_time) AS first FROM fills WHERE intent_id IS NOT NULL")
+        rows = ledger.rows("SELECT min(event_time) AS first FROM account_stats")
         first_ms = rows[0]["first"]
         booked = {row["transaction_id"] for row in ledger.rows("SELECT transaction_id FROM income")}
         told = ("REALIZED_PNL", "COMMISSION")

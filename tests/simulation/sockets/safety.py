@@ -44,8 +44,6 @@ class Safety:
         self.position: dict[LegKey, Decimal] = defaultdict(Decimal)
         self.foreign: set[str] = set()
         """Symbols on which somebody else holds a position that he opened."""
-        self.touched: set[str] = set()
-        """Symbols on which somebody else ever opened one."""
         self.price_shown_ms: dict[str, int] = {}
         self.connected_ms = -1
         self._read_ms: dict[str, int] = {}
@@ -195,7 +193,6 @@ class Safety:
         self.position[leg] = after
         if order.client_order_id.startswith(HAND_PREFIX) and not before:
             self.foreign.add(order.symbol)
-            self.touched.add(order.symbol)
         is_foreign = order.symbol in self.foreign
         if order.symbol in self.foreign:
             self.world.foreign_trades.add((order.symbol, fill.trade_id))
