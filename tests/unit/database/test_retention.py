@@ -84,7 +84,9 @@ async def test_newest_valuation_and_ledger_row_stay_however_old(database):
         {(50, "FUNDING_FEE")},
         {(50, "FUNDING_FEE"), (60, "FUNDING_FEE")},
     )
-    assert replace(after, booked_incomes=before.booked_incomes) == before
+    assert after.first_valued_time_ms == days_ago(50)  # asked only where no ledger row was ever booked
+    same = {name: getattr(before, name) for name in ("booked_incomes", "first_valued_time_ms")}
+    assert replace(after, **same) == before
     assert before.peak_equity == D("10010")
 
 
