@@ -52,7 +52,8 @@ def probabilistic_sharpe(own: Moments, benchmark: float) -> float:
     """Return the probability that the true Sharpe ratio is above `benchmark` (both of one observation).
 
     PSR(SR*) = Z[(SR - SR*) sqrt(T - 1) / sqrt(1 - g3 SR + (g4 - 1)/4 SR^2)], Z the normal distribution function, g3
-    the skewness, g4 the kurtosis.
+    the skewness, g4 the kurtosis: D. H. Bailey and M. Lopez de Prado, "The Sharpe Ratio Efficient Frontier", Journal of
+    Risk 15 (2), 2012. Lopez de Prado, Lipton and Zoonekynd (2025) take the variance at SR* instead of at SR.
     """
     spread = 1 - own.skewness * own.sharpe + (own.kurtosis - 1) / 4 * own.sharpe**2
     return _NORMAL.cdf((own.sharpe - benchmark) * math.sqrt(own.count - 1) / math.sqrt(max(spread, 1e-12)))

@@ -53,10 +53,20 @@ def test_equity_ends_at_the_wallet_and_what_is_open(done: Backtest) -> None:
     assert done.curve.exposure[0] == 0
 
 
-def test_wilson_interval_equals_the_published_example() -> None:
-    low, high = wilson_interval(81, 263)
-    assert (low, high) == (pytest.approx(0.2553, abs=1e-4), pytest.approx(0.3662, abs=1e-4))
+@pytest.mark.parametrize(
+    ("wins", "trades", "low", "high"),
+    [(81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0.0, 0.1611), (1, 29, 0.0061, 0.1718)],
+)
+def test_wilson_interval_equals_the_published_examples(wins: int, trades: int, low: float, high: float) -> None:
+    """R. G. Newcombe, "Two-sided confidence intervals for the single proportion: comparison of seven methods",
+    Statistics in Medicine 17, 1998, 857-872, table I, method 3 (Wilson's score without correction for continuity)."""
+    assert wilson_interval(wins, trades) == (pytest.approx(low, abs=5e-5), pytest.approx(high, abs=5e-5))
+
+
+def test_wilson_interval_is_mirrored_and_none_without_trades() -> None:
     assert wilson_interval(0, 0) == (None, None)
+    low, high = wilson_interval(20, 20)
+    assert (low, high) == (pytest.approx(1 - 0.1611, abs=5e-5), 1.0)
     assert wilson_interval(0, 10)[0] == 0
 
 

@@ -29,12 +29,27 @@ VARIANCE = 0.5 / 250
 def test_deflated_sharpe_of_the_published_example_is_the_published_one(
     tries: int, skewness: float, kurtosis: float, published: float
 ) -> None:
+    """D. H. Bailey and M. Lopez de Prado, "The Deflated Sharpe Ratio", Journal of Portfolio Management 40 (5), 2014,
+    section "A numerical example" (SSRN 2460551): 100 tries leave 0.9004, 46 tries would have left 0.9505, and with
+    normal returns so would 88."""
     benchmark = best_by_luck(VARIANCE, tries)
     found = probabilistic_sharpe(Moments(2.5 * DAILY, 1_250, skewness, kurtosis), benchmark)
     assert found == pytest.approx(published, abs=5e-5)
 
 
+@pytest.mark.parametrize(("skewness", "kurtosis", "published"), [(0, 3, 0.982), (-2.448, 10.164, 0.913)])
+def test_probabilistic_sharpe_of_the_published_example_is_the_published_one(
+    skewness: float, kurtosis: float, published: float
+) -> None:
+    """D. H. Bailey and M. Lopez de Prado, "The Sharpe Ratio Efficient Frontier", Journal of Risk 15 (2), 2012
+    (SSRN 1821643): 24 months with a Sharpe ratio of 0.458 a month are better than nothing in 98.2 % of cases where
+    returns are taken as normal, in 91.3 % with the skewness and kurtosis that they have."""
+    own = Moments(0.458, 24, skewness, kurtosis)
+    assert probabilistic_sharpe(own, 0.0) == pytest.approx(published, abs=5e-4)
+
+
 def test_best_by_luck_of_the_published_example_is_the_published_one() -> None:
+    """The same example of 2014: the best of 100 tries without skill is expected to show 0.1132 a day."""
     assert best_by_luck(VARIANCE, 100) == pytest.approx(0.1132, abs=5e-5)
 
 
