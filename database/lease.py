@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, and_, select, update
+from sqlalchemy import Connection, and_, bindparam, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from core.errors import LeaseTakenError, RuntimeFailure
@@ -23,6 +23,8 @@ from utils.timefmt import to_ms
 LEASE_TTL_MS = 30_000
 YEAR_2026_MS = 1_767_225_600_000
 _LEASE = table_of(LeaseRow)
+_EPOCH = select(_LEASE.c.epoch).where(_LEASE.c.account == bindparam("account"))
+"""Asked in every transaction, between an intent and its order: built once."""
 
 
 def acquire(connection: Connection, account: str, holder: str, now_ms: int, ttl_ms: int) -> int:
@@ -71,7 +73,7 @@ def renew(connection: Connection, account: str, epoch: int, now_ms: int, ttl_ms:
 
 def require(connection: Connection, account: str, epoch: int) -> None:
     """Raise LeaseTakenError when the lease is another process's: rows of ours would overwrite those of its trades."""
-    held = connection.execute(select(_LEASE.c.epoch).where(_LEASE.c.account == account)).scalar()
+    held = connection.execute(_EPOCH, {"account": account}).scalar()
     if held != epoch:
         raise LeaseTakenError(f"another process took over {account}; nothing of this one is written any more")
 

@@ -20,7 +20,8 @@ from utils.timefmt import to_ms
 
 CALL_TIMEOUT_S = 30.0
 _COMMANDS = table_of(CommandRow)
-_UNFINISHED = ("new", "running")
+_OPEN = select(_COMMANDS).where(_COMMANDS.c.state.in_(("new", "running"))).order_by(_COMMANDS.c.id)
+"""Asked twice a second: built once."""
 
 
 class RequestQueue:
@@ -50,8 +51,7 @@ class RequestQueue:
 
     def unfinished(self) -> list[OperatorRequest]:
         """Return what is not finished, oldest first. Raises RuntimeFailure."""
-        statement = select(_COMMANDS).where(_COMMANDS.c.state.in_(_UNFINISHED)).order_by(_COMMANDS.c.id)
-        return [_request(row) for row in self._read(statement)]
+        return [_request(row) for row in self._read(_OPEN)]
 
     def get(self, request_id: int) -> OperatorRequest:
         (row,) = self._read(select(_COMMANDS).where(_COMMANDS.c.id == request_id))

@@ -47,7 +47,9 @@ _log = logging.getLogger("database.writer")
 
 BULK_TYPES = frozenset({CandleRecord, DecisionRecord, DenialRecord, AccountStatRecord, PositionMarkRecord})
 BULK_REST_S = 0.1
-"""Bulk rows wait so long for company: the candles of a minute become one transaction, after its orders have left."""
+"""Bulk rows wait until nothing has come for so long: the candles of a minute become one transaction."""
+BULK_PATIENCE_S = 1.0
+"""They wait no longer than this while trades keep coming: what a close sets off is over by then."""
 BULK_HURRY_ROWS = 2_000
 """So many do not wait."""
 BULK_CHUNK_ROWS = 500
@@ -267,7 +269,7 @@ class DatabaseWriter:
         """Whether the bulk lane need not wait any longer: nothing more came, it is long or old, or this is the end."""
         if not running or self._is_quiet or self._bulk.rows >= BULK_HURRY_ROWS or not self._bulk.requests:
             return True
-        return self._clock.monotonic_ns() - self._bulk.requests[0].enqueued_ns >= BULK_REST_S * 1e9
+        return self._clock.monotonic_ns() - self._bulk.requests[0].enqueued_ns >= BULK_PATIENCE_S * 1e9
 
     def _note_oldest(self) -> None:
         heads = [lane.requests[0].enqueued_ns for lane in (self._trade, self._bulk) if lane.requests]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from core.clock import Clock
@@ -129,14 +130,15 @@ class Lanes:
         lane.waiters.append(written)
         self._start_flush(lane)
         patience = EXIT_PATIENCE_S if effect.proceed_on_failure else ENTRY_PATIENCE_S
-        done, _ = await asyncio.wait({written}, timeout=patience)
-        if done and written.result() is None:
-            return True
-        if done and isinstance(written.result(), LeaseTakenError):
-            return False  # an exit of a process that has lost the account would meet the other one's orders
-        if not done:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(patience):
+                await written
+        if written.cancelled() or not written.done():
             self._failed(f"the database has not answered for {patience} s")
-        return effect.proceed_on_failure
+            return effect.proceed_on_failure
+        error = written.result()
+        # An exit of a process that has lost the account would meet the other one's orders.
+        return error is None or (effect.proceed_on_failure and not isinstance(error, LeaseTakenError))
 
     def _start_flush(self, lane: _Lane) -> None:
         if lane.flusher is None and lane.backlog:

@@ -47,6 +47,9 @@ log = structlog.get_logger(__name__)
 TICK_MS = 250
 SLICE_MS = 4.0
 """How long events are handled before other tasks get a turn: writes and orders of the first ones are then under way."""
+SIGNAL_SLICE_MS = 0.5
+"""The same for signals, which come by the hundred when a minute ends: an order takes several turns of the loop from
+the commit of its intent to the wire, and each turn waits for one slice of the signals behind it."""
 
 STOP_WAIT_S = 10.0
 PAUSE_MS_MAX = 20_000
@@ -84,6 +87,7 @@ class Executor:
         self._clock_offset_ms = clock_offset_ms
         self._tick_ms = tick_ms
         self._queue: deque[Input] = deque()
+        self._entries: deque[SignalReceived] = deque()
         self._wake = asyncio.Event()
         self._lanes = Lanes(writer, clock, self._act, self.offer)
         self._requests: set[asyncio.Task[None]] = set()
@@ -102,11 +106,16 @@ class Executor:
     # --- public -------------------------------------------------------------------------------------------------
 
     def offer(self, event: Input) -> None:
-        """Queue an event; never blocks, never raises, never drops."""
-        self._queue.append(event)
-        depth = len(self._queue)
-        self.depth_max = max(self.depth_max, depth)
+        """Queue an event; never blocks, never raises, never drops. Signals wait behind everything else."""
+        if isinstance(event, SignalReceived):
+            self._entries.append(event)
+        else:
+            self._queue.append(event)
+        self.depth_max = max(self.depth_max, self._depth())
         self._wake.set()
+
+    def _depth(self) -> int:
+        return len(self._queue) + len(self._entries)
 
     async def run(self) -> None:
         """Handle events, ticks and signals until cancelled or stopped. Raises what a broken part raised."""
@@ -148,7 +157,7 @@ class Executor:
         self.offer(ReconcileRequested(reason, self._clock.now_ms()))
         deadline = self._clock.now_ms() + int(wait_s * 1000)
         await asyncio.sleep(0.02)  # until the request has been handled, the books still count as agreed
-        while self._queue or self._lanes.owes_rows() or not self._core.view().is_reconciled:
+        while self._depth() or self._lanes.owes_rows() or not self._core.view().is_reconciled:
             if self._clock.now_ms() >= deadline:
                 return False
             await asyncio.sleep(0.05)
@@ -177,7 +186,7 @@ class Executor:
 
     def is_idle(self, requests: int) -> bool:
         """Whether everything offered has been acted on and nothing is awaited but `requests` answers of the venue."""
-        is_waiting = bool(self._queue) or self._lanes.waiting() > 0 or len(self._requests) != requests
+        is_waiting = self._depth() > 0 or self._lanes.waiting() > 0 or len(self._requests) != requests
         return not is_waiting and not self._is_unsettled()
 
     def view(self) -> CoreView:
@@ -186,7 +195,7 @@ class Executor:
     def health(self) -> dict[str, int | None]:
         """Return gauges for the heartbeat: depths now and at most, requests under way, events handled."""
         return {
-            "queue_depth": len(self._queue),
+            "queue_depth": self._depth(),
             "queue_depth_max": self.depth_max,
             "requests_under_way": len(self._requests),
             "lanes_waiting": self._lanes.waiting(),
@@ -196,7 +205,7 @@ class Executor:
 
     def _is_busy(self) -> bool:
         """True while something is under way that a moment's patience finishes: requests, writes, a stop, a last row."""
-        return bool(self._queue) or self._writes_under_way > 0 or self._lanes.waiting() > 0 or self._is_unsettled()
+        return self._depth() > 0 or self._writes_under_way > 0 or self._lanes.waiting() > 0 or self._is_unsettled()
 
     def _is_unsettled(self) -> bool:
         """Whether a position has no stop yet, or a trade that is over has not been written down as such."""
@@ -207,14 +216,23 @@ class Executor:
     # --- events in ----------------------------------------------------------------------------------------------
 
     async def _handle_events(self) -> None:
+        """News of orders, prices and timers first, since exits follow from them; then signals, a few at a turn."""
         while True:
-            if not self._queue:
+            if not self._depth():
                 self._wake.clear()
                 await self._wake.wait()
-            slice_end_ns = self._clock.monotonic_ns() + int(SLICE_MS * 1e6)
-            while self._queue and self._clock.monotonic_ns() < slice_end_ns:
-                self._handle(self._queue.popleft())
+            self._handle_some(self._queue, SLICE_MS)
+            self._handle_some(self._entries, SIGNAL_SLICE_MS)
             await asyncio.sleep(0)
+
+    def _handle_some(self, queue: deque[Input] | deque[SignalReceived], slice_ms: float) -> None:
+        """Handle at least one event of `queue`, if there is any, and more until `slice_ms` are over."""
+        if not queue:
+            return
+        slice_end_ns = self._clock.monotonic_ns() + int(slice_ms * 1e6)
+        self._handle(queue.popleft())
+        while queue and self._clock.monotonic_ns() < slice_end_ns:
+            self._handle(queue.popleft())
 
     def _handle(self, event: Input) -> None:
         try:

@@ -1,32 +1,29 @@
-"""REST through the official SDK: its signing, its session, its errors, in a bounded pool of threads.
+"""REST through the official SDK: its signing, its errors and its request path, in a bounded pool of threads.
 
 We go through `binance_common.utils.send_request`, the SDK's own request path, without a response model: its typed
 methods accept no timestamp, take numbers as floats and parse every answer twice into models whose fields may all be
-None. The raw answer is kept by a response hook, because the SDK drops the body of 5xx and the headers of errors.
+None. The raw answer is kept by our session, because the SDK drops the body of 5xx and the headers of errors.
 """
 
 from __future__ import annotations
 
 import asyncio
 import heapq
-import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
 
 import requests
 from binance_common.configuration import ConfigurationRestAPI
 from binance_common.utils import send_request
 from binance_sdk_derivatives_trading_usds_futures import DerivativesTradingUsdsFutures
-from requests.adapters import HTTPAdapter
-from requests.utils import get_environ_proxies
 
 from core.clock import Clock
 from core.commands import Refused
 from core.enums import Priority
 from exchange.binance.calls import Call
+from exchange.binance.session import VenueSession
 from exchange.binance.settings import VenueSettings
 from exchange.binance.timesync import GatewayTime
 
@@ -66,10 +63,9 @@ class RestClient:
         self._recv_window_ms = settings.recv_window_ms
         self._time = time
         self._clock = clock
-        client = DerivativesTradingUsdsFutures(config_rest_api=self._configuration)
-        self._session: requests.Session = client.rest_api._session
+        _ = DerivativesTradingUsdsFutures(config_rest_api=self._configuration).rest_api  # names itself in the headers
         self._answer = threading.local()
-        _prepare_session(self._session, settings, threads, self._keep_answer)
+        self._session = VenueSession(settings, threads, self._keep_answer)
         self._pool = ThreadPoolExecutor(max_workers=threads, thread_name_prefix=f"rest-{name}")
         self._gate = PriorityGate(threads)
 
@@ -140,33 +136,13 @@ class RestClient:
             received_ns=self._clock.monotonic_ns(),
         )
 
-    def _keep_answer(self, response: requests.Response, **_: Any) -> None:
+    def _keep_answer(self, response: requests.Response) -> None:
         self._answer.response = response
 
 
 def _count(response: requests.Response | None, header: str) -> int | None:
     value = response.headers.get(header) if response is not None else None
     return int(value) if value is not None and value.isdigit() else None
-
-
-def _prepare_session(
-    session: requests.Session, settings: VenueSettings, threads: int, keep: Callable[..., None]
-) -> None:
-    """Redirects off (a 307 would send a POST again), a connection per thread, the environment read once.
-
-    With `trust_env` requests would look for proxies and a netrc file at every request, and would send loopback traffic
-    through a proxy; the proxies are therefore taken over here, and none for this machine.
-    """
-    session.max_redirects = 0
-    session.proxies = {} if settings.is_loopback else get_environ_proxies(settings.rest_url)
-    # A path would be looked for on the disk at every request, even one without TLS.
-    authorities = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or True
-    session.verify = True if settings.rest_url.startswith("http:") else authorities
-    session.trust_env = False
-    adapter = HTTPAdapter(pool_connections=1, pool_maxsize=threads, max_retries=0)
-    session.mount("https://", adapter)
-    session.mount("http://", adapter)
-    session.hooks["response"].append(keep)
 
 
 class PriorityGate:

@@ -12,6 +12,7 @@ from sqlalchemy import event
 
 from core.errors import PersistenceError
 from core.records import CandleRecord, SignalStatus
+from database import writer as writers
 from database.database import Database, open_database
 from tests.unit.database import examples
 from tests.unit.database.examples import MINUTE, T0
@@ -108,6 +109,19 @@ async def test_bulk_rows_that_come_together_share_one_transaction_and_trade_rows
     await wait_until(lambda: len(database.repository.candles("BTCUSDT", limit=1000)) == 100)
     assert len(database.repository.denials()) == 1
     assert len(commits) == 2
+
+
+async def test_bulk_rows_wait_while_trades_keep_coming_but_not_for_ever(database: Database, monkeypatch):
+    monkeypatch.setattr(writers, "BULK_REST_S", 0.2)
+    monkeypatch.setattr(writers, "BULK_PATIENCE_S", 60.0)
+    database.writer.submit([examples.candle()])
+    for n in range(20):
+        await database.writer.commit([replace(examples.fill(), trade_id=n)])
+    assert database.repository.candles("BTCUSDT") == []
+    monkeypatch.setattr(writers, "BULK_PATIENCE_S", 0.0)
+    await database.writer.commit([replace(examples.fill(), trade_id=100)])
+    await database.writer.commit([replace(examples.fill(), trade_id=101)])
+    await wait_until(lambda: len(database.repository.candles("BTCUSDT")) == 1)
 
 
 async def test_rows_after_a_rest_are_written_too(database: Database):

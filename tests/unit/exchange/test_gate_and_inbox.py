@@ -7,7 +7,6 @@ from typing import Any
 
 from core.clock import VirtualClock
 from core.enums import Priority
-from exchange.binance import inbox as inbox_module
 from exchange.binance.inbox import Inbox
 from exchange.binance.rest import PriorityGate
 
@@ -71,16 +70,32 @@ async def test_inbox_delivers_in_order_with_the_arrival_of_each() -> None:
     assert seen == [(0, 1_000, 1_000_000_000), (1, 1_005, 1_005_000_000), (2, 1_010, 1_010_000_000)]
 
 
-async def test_inbox_gives_the_loop_back_between_slices() -> None:
+async def test_inbox_gives_the_loop_back_when_its_slice_is_over() -> None:
+    clock = VirtualClock(1_000)
+    seen: list[int] = []
+
+    def deliver(frame: Any, at_ms: int, at_ns: int) -> None:
+        seen.append(frame["n"])
+        clock.advance_to(clock.now_ms() + 1)  # each frame takes a whole slice
+
+    inbox = Inbox(deliver, clock)
+    for number in range(3):
+        inbox.put({"n": number})
+    turns = []
+    for _ in range(3):
+        await asyncio.sleep(0)
+        turns.append(len(seen))
+    assert turns == [1, 2, 3]
+    assert seen == [0, 1, 2]
+
+
+async def test_inbox_delivers_what_fits_into_one_slice_in_one_turn() -> None:
     seen: list[int] = []
     inbox = Inbox(lambda frame, at_ms, at_ns: seen.append(frame["n"]), VirtualClock(1))
-    total = inbox_module.DRAIN_SLICE * 2 + 1
-    for number in range(total):
+    for number in range(1_000):
         inbox.put({"n": number})
     await asyncio.sleep(0)
-    assert len(seen) == inbox_module.DRAIN_SLICE
-    await settle()
-    assert seen == list(range(total))
+    assert seen == list(range(1_000))
 
 
 async def test_inbox_goes_on_after_a_message_that_cannot_be_handled() -> None:

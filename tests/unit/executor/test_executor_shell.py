@@ -11,7 +11,7 @@ from core.bus import Bus
 from core.candle import ClosedCandle
 from core.clock import SystemClock
 from core.commands import FetchPositions, InDoubt, SubmitOrder, VenueCommand, VenueReply
-from core.effects import Notify, Persist, Send
+from core.effects import Effect, Notify, Persist, Send
 from core.enums import Leg, Severity
 from core.errors import LeaseTakenError, PersistenceError
 from core.events import Event, PriceUpdated, SignalReceived, StreamChanged, StreamKind, StreamState
@@ -29,6 +29,7 @@ from core.records import (
 from core.restore import RestoredState
 from core.signal import Signal, Verdict
 from executor.core import TradingCore
+from executor.inputs import Input
 from executor.lanes import symbol_of
 from executor.shell import Executor
 from tests.unit.executor.fake_venue import FakeVenue
@@ -180,6 +181,48 @@ async def test_commit_of_one_symbol_does_not_hold_back_another(rig: Rig) -> None
     assert f"{BTC}:E" not in rig.venue.log
     rig.writer.gates[BTC].set()
     await rig.until(lambda: f"{BTC}:S" in rig.venue.log)
+    await rig.executor.stop()
+
+
+async def test_offer_of_a_signal_waits_behind_news_that_came_after_it(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    handled: list[str] = []
+    handle = TradingCore.handle
+
+    def noted(core: TradingCore, event: Input) -> list[Effect]:
+        handled.append(type(event).__name__)
+        return handle(core, event)
+
+    monkeypatch.setattr(TradingCore, "handle", noted)
+    now = rig.clock.now_ms()
+    rig.offer_signal(BTC)
+    rig.executor.offer(PriceUpdated(BTC, D(100), now, now))
+    assert rig.executor.health()["queue_depth"] == 2
+    await rig.until(lambda: rig.state() is TradeState.PROTECTED)
+    assert handled.index("PriceUpdated") < handled.index("SignalReceived")
+    await rig.executor.stop()
+
+
+async def test_signals_that_take_long_do_not_hold_back_the_order_of_the_first(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each signal takes more than its slice: the first one's order is on the wire before the last is looked at."""
+    monkeypatch.setattr("executor.shell.SIGNAL_SLICE_MS", 0.0)
+    seen: list[int] = []
+    handle = TradingCore.handle
+
+    def noted(core: TradingCore, event: Input) -> list[Effect]:
+        if isinstance(event, SignalReceived):
+            seen.append(len([entry for entry in rig.venue.log if entry == f"{BTC}:E"]))
+        return handle(core, event)
+
+    monkeypatch.setattr(TradingCore, "handle", noted)
+    for number in range(30):
+        rig.offer_signal(BTC, number=number)
+    await rig.until(lambda: len(seen) == 30)
+    assert seen[0] == 0
+    assert seen[-1] == 1
     await rig.executor.stop()
 
 
