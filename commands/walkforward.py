@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import inspect
 import re
 import sys
 from pathlib import Path
@@ -9,15 +11,19 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from commands.alone import alone_in
 from commands.candle_source import HELP as DATA_HELP
 from commands.common import STOPPED, EnvFileOption, kind_errors
 from commands.search import Market, Watched, open_market
 from core.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from backtest.optimize.study import Plan
-    from backtest.optimize.walkforward import Walked, WalkForward, Window
+    from optuna.storages import BaseStorage
 
+    from backtest.optimize.study import Plan
+    from backtest.optimize.walkforward import Begun, Walked, WalkForward, Window
+
+JOURNAL = "walk.journal"
 _PIPE_WIDTH = 160
 """Nothing is cut where no terminal's width binds."""
 _DURATION = re.compile(r"^(\d+(?:\.\d+)?)\s*(d|w|h)$")
@@ -55,12 +61,13 @@ def walkforward(
         bool, typer.Option("--allow-gaps", help="Replay over gaps; leave out impossible candles.")
     ] = False,
     out: Annotated[Path, typer.Option("--out", help="Folder of the results.")] = Path("backtests/walkforward"),
+    fresh: Annotated[bool, typer.Option("--fresh", help="Forget what an earlier walk left in --out.")] = False,
     report: Annotated[bool, typer.Option(help="Write report.html too.")] = True,
     env_file: EnvFileOption = Path(".env"),
 ) -> None:
     """Optimise on a stretch of candles, trade the next one with the best parameters, go on; compare both.
 
-    Ctrl-C keeps the windows that are finished.
+    Ctrl-C keeps windows and trials that are finished; the same command goes on with them.
     """
     from backtest.optimize.study import Plan
     from backtest.optimize.walkforward import windows_of
@@ -80,8 +87,10 @@ def walkforward(
         market.space, market.world.objectives, trials, market.start_ms, market.world.end_ms, sampler, seed,
         prune and sampler != "grid", jobs,
     )  # fmt: skip
-    market.tell_notes()
-    raise typer.Exit(_walk(market, plan, windows, out, report))
+    with alone_in(out, "walk-forward"):
+        if fresh:
+            (out / JOURNAL).unlink(missing_ok=True)
+        raise typer.Exit(_walk(market, plan, windows, out, report))
 
 
 def _length(option: str, text: str) -> int:
@@ -95,43 +104,81 @@ def _length(option: str, text: str) -> int:
 
 def _walk(market: Market, plan: Plan, windows: list[Window], out: Path, report: bool) -> int:
     from backtest.optimize.pool import Pool
-    from backtest.optimize.walkforward import stitch, walk
+    from backtest.optimize.walkforward import stitch, take_up, walk
     from core.clock import SystemClock
 
     world, deposit = market.world, market.world.settings.deposit
     done: list[Walked] = []
-    with Pool(world, plan.jobs) as pool, Watched("window 1", plan.trials) as watched:
+    with Pool(world, plan.jobs) as pool:  # before anything starts a thread
+        storage = _journal(out)
+        identity = {**market.identity(plan), "code": _code_of(market)}
+        begun = take_up(storage, windows, plan, identity, f"the walk-forward in {out}")
+        market.tell_notes()
+        _tell_begun(begun, len(windows), plan.trials)
+        with Watched(f"window 1 of {len(windows)}", plan.trials) as watched:
 
-        def keep(walked: Walked) -> None:
-            done.append(walked)
-            _write(market, plan, stitch(done, deposit), len(windows), out)
-            watched.next(f"window {len(done) + 1} of {len(windows)}", plan.trials)
+            def keep(walked: Walked) -> None:
+                done.append(walked)
+                if len(done) >= begun.windows:  # files of an earlier start never lose a window
+                    _write(market, plan, stitch(done, deposit), len(windows), out)
+                watched.next(f"window {len(done) + 1} of {len(windows)}", plan.trials)
 
-        walk(
-            windows,
-            plan,
-            pool.run,
-            trades_min=world.trades_min,
-            deposit=deposit,
-            now_ms=SystemClock().wall_ms,
-            on_window=keep,
-            on_batch=watched.on_batch,
-            should_stop=watched.should_stop,
-        )
-        is_stopped = watched.should_stop() and len(done) < len(windows)
-    if not done:
-        typer.secho("stopped as asked before a window was finished", err=True)
-        return STOPPED
-    found = stitch(done, deposit)
-    title = f"{market.strategy} on {', '.join(market.symbols)}: walk-forward"
-    if report:
-        from backtest.optimize.walk_report import write_report
+            walk(
+                windows,
+                plan,
+                pool.run,
+                trades_min=world.trades_min,
+                deposit=deposit,
+                now_ms=SystemClock().wall_ms,
+                storage=storage,
+                on_window=keep,
+                on_batch=watched.on_batch,
+                should_stop=watched.should_stop,
+            )
+        is_stopped = len(done) < len(windows)
+    if done:
+        found = stitch(done, deposit)
+        title = f"{market.strategy} on {', '.join(market.symbols)}: walk-forward"
+        if report:
+            from backtest.optimize.walk_report import write_report
 
-        write_report(out / "report.html", title, found, plan, market.notes)
-    _print(title, found, plan, out)
+            write_report(out / "report.html", title, found, plan, market.notes)
+        _print(title, found, plan, out)
     if is_stopped:
-        typer.secho(f"stopped as asked: {len(done)} of {len(windows)} windows are finished and kept", err=True)
+        typer.secho(
+            f"stopped as asked: {len(done)} of {len(windows)} windows are finished and kept, with the finished trials "
+            "of the next one; the same command goes on",
+            err=True,
+        )
     return STOPPED if is_stopped else 0
+
+
+def _journal(out: Path) -> BaseStorage:
+    from backtest.optimize.storage import open_storage
+
+    try:
+        return open_storage(str(out / JOURNAL))
+    except ConfigurationError:
+        raise ConfigurationError(
+            f"{out / JOURNAL} cannot be read as what a walk-forward left; begin anew with --fresh"
+        ) from None
+
+
+def _code_of(market: Market) -> str:
+    """Return a digest of the strategy's own code: trials of two versions of it do not go into one walk."""
+    source = inspect.getsourcefile(market.world.active[0].strategy_class)
+    return "" if source is None else hashlib.sha256(Path(source).read_bytes()).hexdigest()[:16]
+
+
+def _tell_begun(begun: Begun, windows: int, trials: int) -> None:
+    if not begun:
+        return
+    if begun.windows == windows:
+        text = f"all {windows} windows are searched already: their best parameters are traded once more"
+    else:
+        text = f"going on with window {begun.windows + 1} of {windows}"
+        text += f" after {begun.trials:,} of {trials:,} trials" if begun.trials else ""
+    typer.secho(f"{text}; --fresh begins anew", err=True)
 
 
 def _write(market: Market, plan: Plan, found: WalkForward, windows: int, out: Path) -> None:

@@ -77,10 +77,30 @@ class Row:
         return None if value is None else float(value)
 
 
-def open_study(storage: BaseStorage | None, name: str, plan: Plan, identity: Mapping[str, Any]) -> Study:
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What a study is told of a trial, and so what it can tell again when the same parameters come back."""
+
+    scores: tuple[float, ...]
+    partial: tuple[float, ...]
+    pruned: bool
+    result: Mapping[str, Any]
+    error: str
+
+
+def open_study(
+    storage: BaseStorage | None,
+    name: str,
+    plan: Plan,
+    identity: Mapping[str, Any],
+    *,
+    known_as: str = "",
+    remedy: str = "name another --study, or start it as it was started before",
+) -> Study:
     """Return the study of that name, a new one where there is none.
 
-    `identity` is what all its trials have in common. Raises ConfigurationError when the study there has another.
+    `identity` is what all its trials have in common. Raises ConfigurationError when the study there (`known_as` to
+    people) has another, with what differs and the remedy.
     """
     import optuna  # noqa: PLC0415 - heavy
 
@@ -98,9 +118,9 @@ def open_study(storage: BaseStorage | None, name: str, plan: Plan, identity: Map
         return study
     different = [key for key in {**before, **identity} if before.get(key) != identity.get(key)]
     if different:
+        verb = "differs" if len(different) == 1 else "differ"
         raise ConfigurationError(
-            f"study {name!r} is about something else: {', '.join(different)} differ; name another --study, or start "
-            f"it as it was started before"
+            f"{known_as or f'study {name!r}'} is about something else: {', '.join(different)} {verb}; {remedy}"
         )
     return study
 
@@ -118,7 +138,7 @@ def search(
 
     `on_batch` hears how many trials are over and the best first score. A batch that has begun is finished.
     """
-    known: dict[tuple[tuple[str, Scalar], ...], Outcome] = {}
+    known = _known(study, plan.space)
     distributions = _distributions(plan.space)
     sampler = _Samplers(plan)
     while not should_stop():
@@ -139,12 +159,22 @@ def search(
     return False
 
 
+def is_complete(study: Study, plan: Plan) -> bool:
+    """Return True when as many trials as planned are over."""
+    return sum(_is_over(trial) for trial in study.get_trials(deepcopy=False)) >= plan.trials
+
+
+def give_up_running(study: Study) -> None:
+    """Give up the trials that a process began which is no more: for a study that only this one works on."""
+    for trial in study.get_trials(deepcopy=False, states=(_state("RUNNING"),)):
+        study.tell(trial.number, state=_state("FAIL"))
+
+
 def rows_of(study: Study, space: Space) -> list[Row]:
     """Return the trials that are over, by number; what an interruption cut short is left out."""
     rows = []
     for trial in study.get_trials(deepcopy=False):
-        error = trial.user_attrs.get(_ERROR, "")
-        if not trial.state.is_finished() or (trial.state.name == "FAIL" and not error):
+        if not _is_over(trial):
             continue
         rows.append(
             Row(
@@ -153,7 +183,7 @@ def rows_of(study: Study, space: Space) -> list[Row]:
                 space.values(trial.params),
                 tuple(trial.values) if trial.state.name == "COMPLETE" and trial.values else (),
                 trial.user_attrs.get(_RESULT, {}),
-                error,
+                trial.user_attrs.get(_ERROR, ""),
             )
         )
     return rows
@@ -256,11 +286,7 @@ def _ask(
 
 
 def _run_batch(
-    study: Study,
-    plan: Plan,
-    run: Runner,
-    asked: list[Trial],
-    known: dict[tuple[tuple[str, Scalar], ...], Outcome],
+    study: Study, plan: Plan, run: Runner, asked: list[Trial], known: dict[tuple[tuple[str, Scalar], ...], _Told]
 ) -> None:
     """Run the trials and tell what came of them, in their order; parameters that were tried before are not run."""
     limits = _limits(study, plan)
@@ -268,10 +294,27 @@ def _run_batch(
     keys = [tuple(one.items()) for one in values]
     fresh = {key: one for key, one in zip(keys, values, strict=True) if key not in known}
     tasks = [Task(one, plan.start_ms, plan.end_ms, plan.parts, limits) for one in fresh.values()]
-    found = dict(zip(fresh, run(tasks), strict=True))
+    found = {key: _told(outcome) for key, outcome in zip(fresh, run(tasks), strict=True)}
     for key in keys:
         _tell(study, asked.pop(0), known.get(key) or found[key])
-    known.update((key, outcome) for key, outcome in found.items() if not outcome.pruned)
+    known.update((key, told) for key, told in found.items() if not told.pruned)
+
+
+def _known(study: Study, space: Space) -> dict[tuple[tuple[str, Scalar], ...], _Told]:
+    """Return what the study has been told by parameters, so that going on is what going through would have been."""
+    known = {}
+    for trial in study.get_trials(deepcopy=False):
+        if not _is_over(trial) or trial.state.name == "PRUNED":
+            continue
+        partial = trial.intermediate_values
+        known[tuple(space.values(trial.params).items())] = _Told(
+            tuple(trial.values) if trial.state.name == "COMPLETE" else (),
+            tuple(partial[step] for step in sorted(partial)),
+            False,
+            trial.user_attrs.get(_RESULT, {}),
+            trial.user_attrs.get(_ERROR, ""),
+        )
+    return known
 
 
 def _limits(study: Study, plan: Plan) -> tuple[float | None, ...]:
@@ -281,21 +324,32 @@ def _limits(study: Study, plan: Plan) -> tuple[float | None, ...]:
     return median_limits([trial.intermediate_values for trial in whole], len(plan.parts))
 
 
-def _tell(study: Study, trial: Trial, outcome: Outcome) -> None:
-    for step, value in enumerate(outcome.partial):
-        trial.report(value, step)
+def _told(outcome: Outcome) -> _Told:
     if outcome.error is not None or outcome.metrics is None:
-        trial.set_user_attr(_ERROR, outcome.error or "no result")
-        study.tell(trial, state=_state("FAIL"))
-        return
+        return _Told((), outcome.partial, False, {}, outcome.error or "no result")
     metrics = outcome.metrics.as_dict()
     result: dict[str, Any] = {name: metrics[name] for name in SHOWN}
     result["daily_sharpe"] = None if outcome.moments is None else outcome.moments.sharpe
-    trial.set_user_attr(_RESULT, result)
-    if outcome.pruned:
+    return _Told(outcome.scores, outcome.partial, outcome.pruned, result, "")
+
+
+def _tell(study: Study, trial: Trial, told: _Told) -> None:
+    for step, value in enumerate(told.partial):
+        trial.report(value, step)
+    if told.error:
+        trial.set_user_attr(_ERROR, told.error)
+        study.tell(trial, state=_state("FAIL"))
+        return
+    trial.set_user_attr(_RESULT, dict(told.result))
+    if told.pruned:
         study.tell(trial, state=_state("PRUNED"))
     else:
-        study.tell(trial, list(outcome.scores))
+        study.tell(trial, list(told.scores))
+
+
+def _is_over(trial: FrozenTrial) -> bool:
+    """Return False for a trial that still runs, or that an interruption cut short."""
+    return trial.state.name in ("COMPLETE", "PRUNED") or (trial.state.name == "FAIL" and _ERROR in trial.user_attrs)
 
 
 def _spent(trials: list[FrozenTrial], now_ms: int) -> int:
@@ -306,7 +360,7 @@ def _spent(trials: list[FrozenTrial], now_ms: int) -> int:
             begun = trial.datetime_start
             spent += begun is not None and now_ms - begun.timestamp() * 1000 < STALE_MS
         else:
-            spent += trial.state.name in ("COMPLETE", "PRUNED") or _ERROR in trial.user_attrs
+            spent += _is_over(trial)
     return spent
 
 

@@ -7,16 +7,17 @@ walk-forward efficiency: annual return of the test windows over that of the trai
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from statistics import fmean
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from backtest.equity import EquityCurve
 from backtest.metrics import Metrics, measure
 from backtest.optimize.space import Scalar
-from backtest.optimize.study import Plan, open_study, ranked, rows_of, search
+from backtest.optimize.study import Plan, give_up_running, is_complete, open_study, ranked, rows_of, search
 from backtest.optimize.trial import Outcome, Runner, Task
 from backtest.replay import ReplayResult
 from backtest.trades import BacktestTrade
@@ -24,9 +25,16 @@ from core.candle import DAY_MS
 from core.errors import ConfigurationError
 from utils.timefmt import day
 
+if TYPE_CHECKING:
+    from optuna import Study
+    from optuna.storages import BaseStorage
+
 EFFICIENCY_GOOD = 0.5
 """Pardo's rule of thumb: below half of the return in training, the parameters were fitted to noise."""
 _CENT = Decimal("0.00000001")
+_WALK = "walk"
+"""A study without trials: what the walk in a storage is about."""
+REMEDY = "start it as it was begun, name another --out, or begin anew with --fresh"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +89,36 @@ def windows_of(start_ms: int, end_ms: int, train_ms: int, test_ms: int, *, ancho
     return windows
 
 
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """How far the walk in a storage has come: windows that are searched, and trials of the first one that is not."""
+
+    windows: int
+    trials: int
+
+    def __bool__(self) -> bool:
+        return self.windows > 0 or self.trials > 0
+
+
+def take_up(
+    storage: BaseStorage, windows: Sequence[Window], plan: Plan, identity: Mapping[str, Any], known_as: str = "the walk"
+) -> Begun:
+    """Return how far the walk in `storage` has come; begin it where there is none.
+
+    Nobody else may work on it: trials that were under way when it was last left are given up. Raises
+    ConfigurationError, with what differs, when the walk there (`known_as` to people) has another identity.
+    """
+    whole = {**identity, **_described(windows, plan)}
+    open_study(storage, _WALK, plan, whole, known_as=known_as, remedy=REMEDY)
+    for number, window in enumerate(windows):
+        own = _plan_for(plan, window)
+        study = _study_of(storage, window, own)
+        give_up_running(study)
+        if not is_complete(study, own):
+            return Begun(number, len(rows_of(study, own.space)))
+    return Begun(len(windows), 0)
+
+
 def walk(
     windows: Sequence[Window],
     plan: Plan,
@@ -89,6 +127,7 @@ def walk(
     trades_min: int,
     deposit: Decimal,
     now_ms: Callable[[], int],
+    storage: BaseStorage | None = None,
     on_window: Callable[[Walked], None] = lambda walked: None,
     on_batch: Callable[[int, float | None], None] = lambda done, best: None,
     should_stop: Callable[[], bool] = lambda: False,
@@ -96,13 +135,17 @@ def walk(
     """Walk through the windows; told to stop, return those that are finished.
 
     The account goes on from one test stretch to the next. A trade that is open at the end of one is valued at its last
-    close, without the costs of leaving it.
+    close, without the costs of leaving it. What `storage` holds of the searches is not searched again (call `take_up`
+    first): of a finished window only the best parameters are traded once more, which gives what they gave, even when
+    told to stop.
     """
     done: list[Walked] = []
     for window in windows:
         own = _plan_for(plan, window)
-        study = open_study(None, f"window {window.number}", own, {})
-        if not search(study, own, run, now_ms=now_ms, on_batch=on_batch, should_stop=should_stop):
+        study = _study_of(storage, window, own)
+        if not is_complete(study, own) and not search(
+            study, own, run, now_ms=now_ms, on_batch=on_batch, should_stop=should_stop
+        ):
             break
         rows = rows_of(study, own.space)
         order = ranked(rows, own.objectives[0], trades_min)
@@ -170,17 +213,23 @@ def words_of(found: WalkForward) -> list[str]:
 
 
 def _plan_for(plan: Plan, window: Window) -> Plan:
-    return Plan(
-        plan.space,
-        plan.objectives,
-        plan.trials,
-        window.train_ms,
-        window.test_ms,
-        plan.sampler,
-        plan.seed + window.number,
-        plan.prunes,
-        plan.jobs,
-    )
+    return replace(plan, start_ms=window.train_ms, end_ms=window.test_ms, seed=plan.seed + window.number)
+
+
+def _study_of(storage: BaseStorage | None, window: Window, own: Plan) -> Study:
+    return open_study(storage, f"window {window.number}", own, {})
+
+
+def _described(windows: Sequence[Window], plan: Plan) -> dict[str, Any]:
+    """Return what makes two walks on the same market different ones."""
+    return {
+        "split": [[one.train_ms, one.test_ms, one.end_ms] for one in windows],
+        "sampler": plan.sampler,
+        "seed": plan.seed,
+        "trials": plan.trials,
+        "pruning": plan.prunes,
+        "batch": plan.batch,
+    }
 
 
 def _walked(

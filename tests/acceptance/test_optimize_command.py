@@ -111,6 +111,59 @@ def test_walkforward_shows_both_sides_and_stitches_the_tests(asked: list[str], t
     assert "Equity of the test stretches" in (tmp_path / "out" / "report.html").read_text()
 
 
+LENGTHS = ["--train", "5d", "--test", "60h", "--min-trades", "1", "--no-report"]
+
+
+def test_walkforward_stopped_by_ctrl_c_goes_on_where_it_was(asked: list[str], tmp_path: Path) -> None:
+    out, more = tmp_path / "out", [*LENGTHS, "--trials", "48"]
+    with subprocess.Popen(
+        command("walkforward", *asked, *more),
+        cwd=ROOT, env=environment(), text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    ) as process:  # fmt: skip
+        assert process.stderr is not None
+        said = next(line for line in process.stderr if line.startswith("window 2 of 2:"))  # a part of it is done
+        busy = run("walkforward", *asked, *more)
+        process.send_signal(signal.SIGINT)
+        text = said + process.communicate(timeout=120)[1]
+    assert busy.exit_code == 2 and "another walk-forward is at work there" in busy.stderr
+    assert process.returncode == 130, text
+    assert "1 of 2 windows are finished and kept" in text and "the same command goes on" in text
+    first = json.loads((out / "walkforward.json").read_text())["windows"]
+    result = run("walkforward", *asked, *more)
+    assert result.exit_code == 0, result.stderr
+    assert "going on with window 2 of 2 after " in result.stderr and "window 1 of 2:" not in result.stderr
+    found = json.loads((out / "walkforward.json").read_text())
+    assert found["windows"][0] == first[0] and len(found["windows"]) == 2
+
+    elsewhere = [*asked[:-1], str(tmp_path / "straight")]
+    assert run("walkforward", *elsewhere, *more).exit_code == 0
+    assert json.loads((tmp_path / "straight" / "walkforward.json").read_text()) == found
+    assert (tmp_path / "straight" / "trades.csv").read_text() == (out / "trades.csv").read_text()
+
+
+def test_walkforward_refuses_another_walk_and_begins_anew_on_request(asked: list[str], tmp_path: Path) -> None:
+    one = [*LENGTHS, "--trials", "3"]
+    assert run("walkforward", *asked, *one).exit_code == 0
+    again = run("walkforward", *asked, *one)
+    assert again.exit_code == 0 and "all 2 windows are searched already" in again.stderr
+    for change, differs in (
+        (["--test", "72h"], "split"),
+        (["--seed", "9"], "seed"),
+        (["--fee", "0.001"], "settings"),
+        (["--set", "max_holding_minutes=90"], "parameters"),
+        (["--to", "2025-05-15"], "data, split"),
+    ):
+        refused = run("walkforward", *asked, *one, *change)
+        assert refused.exit_code == 2, change
+        assert refused.stderr.strip().endswith("begin anew with --fresh")
+        assert all(name in refused.stderr for name in differs.split(", ")), refused.stderr
+        assert len(refused.stderr.strip().splitlines()) == 1
+    assert run("walkforward", *asked, *one, "--test", "72h", "--fresh").exit_code == 0
+    (tmp_path / "out" / "walk.journal").write_text("no journal")
+    damaged = run("walkforward", *asked, *one)
+    assert damaged.exit_code == 2 and "walk.journal cannot be read" in damaged.stderr
+
+
 BAD = [
     ("optimize", {"--space": "absent.yaml"}, "absent.yaml: file not found"),
     ("optimize", {"0": "nothing_like_it"}, "strategy 'nothing_like_it' is not in"),

@@ -69,6 +69,23 @@ def test_search_interrupted_and_resumed_is_the_uninterrupted_one(tmp_path: Path)
     assert searched(one, plan, open_storage(str(tmp_path / "b"))) == straight
 
 
+def test_search_resumed_knows_what_was_tried_before(tmp_path: Path) -> None:
+    one, few = world(days=4), Space((Dimension("k", low=1.0, high=2.0, step=0.5),))
+    plan = plan_for(one, space=few, trials=32, prunes=True)
+    straight = searched(one, plan, open_storage(str(tmp_path / "a")))
+    batches: list[int] = []
+    stop = {"on_batch": lambda done, best: batches.append(done), "should_stop": lambda: len(batches) == 3}
+    searched(one, plan, open_storage(str(tmp_path / "b")), **stop)
+    tasks: list[Any] = []
+
+    def counted(some: Any) -> Any:
+        tasks.extend(some)
+        return runner(one)(some)
+
+    assert searched(one, plan, open_storage(str(tmp_path / "b")), counted) == straight
+    assert not tasks, "three values were tried long ago"
+
+
 def test_search_killed_in_a_batch_leaves_nothing_half_done(tmp_path: Path) -> None:
     one, plan = world(), plan_for(world(), trials=12)
     calls: list[int] = []

@@ -4,13 +4,27 @@ from __future__ import annotations
 
 from dataclasses import replace
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from backtest.optimize.pool import Pool
-from backtest.optimize.walkforward import Walked, WalkForward, Window, efficiency_of, stitch, walk, windows_of, words_of
+from backtest.optimize.storage import open_storage
+from backtest.optimize.study import open_study
+from backtest.optimize.walkforward import (
+    Begun,
+    Walked,
+    WalkForward,
+    Window,
+    efficiency_of,
+    stitch,
+    take_up,
+    walk,
+    windows_of,
+    words_of,
+)
 from backtest.run import run
 from core.errors import ConfigurationError
 from tests.unit.optimize.support import NOW_MS, plan_for, runner, world
@@ -86,6 +100,89 @@ def test_walk_told_to_stop_keeps_finished_windows() -> None:
     finished: list[Walked] = []
     done = walked(on_window=finished.append, should_stop=lambda: len(finished) == 1)
     assert [one.window.number for one in done] == [1] == [one.window.number for one in finished]
+
+
+class Started:
+    """A walk over three windows as a command starts it: told to stop after some batches, searching in a journal."""
+
+    def __init__(self, folder: Path, stop_after: int = 1_000, **plan: Any) -> None:
+        one = world(days=4)
+        self.plan = plan_for(one, **{"trials": 20, "prunes": True, **plan})
+        self.windows = windows_of(one.start_ms, one.end_ms, DAY, DAY, anchored=False)
+        self.searched = self.traded = 0
+        storage = open_storage(str(folder / "walk.journal"))
+        self.begun = take_up(storage, self.windows, self.plan, {"data": "a test"})
+        self.done = walk(
+            self.windows, self.plan, self._counted(runner(one)), storage=storage, trades_min=1,
+            deposit=one.settings.deposit, now_ms=lambda: NOW_MS, should_stop=lambda: self.searched >= stop_after,
+        )  # fmt: skip
+
+    def _counted(self, run: Any) -> Any:
+        def counted(tasks: Any) -> Any:
+            if any(task.keeps_curve for task in tasks):
+                self.traded += 1
+            else:
+                self.searched += 1
+            return run(tasks)
+
+        return counted
+
+
+def seen(done: list[Walked]) -> list[Any]:
+    return [(one.window, one.values, one.inside, one.outside, one.trades, one.trials) for one in done]
+
+
+def test_walk_interrupted_and_taken_up_is_the_uninterrupted_one(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    straight = Started(tmp_path / "a")
+    assert not straight.begun and (straight.searched, straight.traded) == (9, 3)
+    first = Started(tmp_path, stop_after=4)  # 8, 8, 4 trials of window 1, then 8 of window 2
+    assert [one.window.number for one in first.done] == [1]
+    second = Started(tmp_path, stop_after=1)
+    assert second.begun == Begun(1, 8)
+    assert [one.window.number for one in second.done] == [1]
+    third = Started(tmp_path)
+    assert third.begun == Begun(1, 16)
+    assert (third.searched, third.traded) == (4, 3), "only what was missing is searched"
+    assert seen(third.done) == seen(straight.done)
+    whole = [stitch(done, Decimal(100_000)) for done in (third.done, straight.done)]
+    assert whole[0].metrics == whole[1].metrics and (whole[0].curve.equity == whole[1].curve.equity).all()
+    fourth = Started(tmp_path, stop_after=0)
+    assert fourth.begun == Begun(3, 0)
+    assert seen(fourth.done) == seen(straight.done), "what is searched is told even when asked to stop"
+
+
+def test_walk_gives_up_what_a_lost_process_was_at(tmp_path: Path) -> None:
+    Started(tmp_path, stop_after=1)
+    open_study(open_storage(str(tmp_path / "walk.journal")), "window 1", plan_for(world()), {}).ask()
+    again = Started(tmp_path)
+    assert again.begun == Begun(0, 8)
+    assert [one.trials for one in again.done] == [20, 20, 20]
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"seed": 2}, "seed"),
+        ({"trials": 24}, "trials"),
+        ({"sampler": "random"}, "sampler"),
+        ({"prunes": False}, "pruning"),
+        ({"jobs": 8}, "batch"),
+    ],
+)
+def test_walk_with_another_search_is_refused(tmp_path: Path, change: dict[str, Any], named: str) -> None:
+    Started(tmp_path, stop_after=0)
+    with pytest.raises(ConfigurationError, match=f"the walk is about something else: {named} differs; .*--fresh"):
+        Started(tmp_path, **change)
+
+
+def test_walk_with_another_split_or_other_data_is_refused(tmp_path: Path) -> None:
+    first = Started(tmp_path, stop_after=0)
+    storage = open_storage(str(tmp_path / "walk.journal"))
+    with pytest.raises(ConfigurationError, match="OUT is about something else: split differs"):
+        take_up(storage, first.windows[:2], first.plan, {"data": "a test"}, "OUT")
+    with pytest.raises(ConfigurationError, match="data, split differ"):
+        take_up(storage, first.windows[:2], first.plan, {"data": "another"})
 
 
 def test_walk_without_enough_trades_trades_nothing() -> None:
