@@ -11,6 +11,7 @@ import typer
 
 from commands.common import DbOption, EnvFileOption, kind_errors
 from core.errors import ConfigurationError
+from utils.side_by_side import ABSENT, differences, flatten
 
 if TYPE_CHECKING:
     from database.runs import RunBook
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 
 SHA_SHOWN = 12
 COMPARED_MAX = 6
-ABSENT = "-"
 
 app = typer.Typer(help="List, show and compare the backtests that were run.", no_args_is_help=False)
 
@@ -125,28 +125,6 @@ def compare(
 # --- pure parts -------------------------------------------------------------------------------------------------------
 
 
-def flatten(value: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
-    """Return nested values under their dotted path, as text."""
-    flat: dict[str, str] = {}
-    for name, one in value.items():
-        path = f"{prefix}{name}"
-        if isinstance(one, Mapping):
-            flat |= flatten(one, f"{path}.")
-        else:
-            flat[path] = _text(one)
-    return flat
-
-
-def differences(columns: Sequence[Mapping[str, str]], *, everything: bool = False) -> list[tuple[str, ...]]:
-    """Return a row (name, value in each column) for each name whose values are not all the same, or for every name.
-
-    A name that a column lacks is shown as absent there, and differs.
-    """
-    names = dict.fromkeys(name for column in columns for name in column)
-    rows = [(name, *(column.get(name, ABSENT) for column in columns)) for name in names]
-    return [row for row in rows if everything or len(set(row[1:])) > 1]
-
-
 def _facts(run: BacktestRunRow) -> dict[str, str]:
     from utils.timefmt import duration, short, to_ms
 
@@ -192,14 +170,6 @@ def _few(symbols: str) -> str:
 def _shown(metrics: Mapping[str, Any]) -> dict[str, str]:
     """Return the numbers without the times, which stand above as dates."""
     return flatten({name: value for name, value in metrics.items() if not name.endswith("_time_ms")})
-
-
-def _text(value: object) -> str:
-    if value is None:
-        return ABSENT
-    if isinstance(value, float):
-        return f"{value:.6g}"
-    return ",".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _loads(text: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The two charts: equity, and candles with the trades on them. Floats are fine here: these are pictures.
+"""The charts: equity, candles with the trades on them, backtests side by side. Floats do here: these are pictures.
 
 A figure is a function of what it shows and is kept while that stays the same: many visitors and quiet minutes then
 cost nothing. Traces and layout go to Plotly in one piece, because it checks each addition again.
@@ -7,7 +7,7 @@ cost nothing. Traces and layout go to Plotly in one piece, because it checks eac
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import plotly.graph_objects as go
 
@@ -16,11 +16,14 @@ from core.enums import Direction
 from core.records import AccountStatRecord, PositionRecord
 from dashboard import words
 from dashboard.formatting import net_pnl, price, signed
-from dashboard.style import AMBER, DOWN, GRID, INK, MUTED, PANEL, UP
+from dashboard.style import AMBER, DOWN, GRID, INK, MUTED, PANEL, SERIES, UP
 from utils.timefmt import to_datetime
 
+if TYPE_CHECKING:
+    from dashboard.runs import Curve
+
 CONFIG = {"displayModeBar": False, "scrollZoom": False}
-EQUITY_HEIGHT, CANDLES_HEIGHT = 270, 430
+EQUITY_HEIGHT, CANDLES_HEIGHT, CURVES_HEIGHT = 270, 430, 340
 FIGURES_KEPT = 16
 
 Trace = dict[str, Any]
@@ -54,6 +57,27 @@ def equity_figure(curve: tuple[AccountStatRecord, ...]) -> go.Figure:
     layout = _layout(EQUITY_HEIGHT)
     layout["yaxis"] |= {"range": [min(values) - margin, max(values) + margin], "tickformat": ",.0f"}
     return go.Figure(data=[start, line], layout=layout)
+
+
+@lru_cache(maxsize=FIGURES_KEPT)
+def gains_figure(curves: tuple[tuple[int, Curve], ...]) -> go.Figure:
+    """The equity of several backtests in percent of their deposits, named below, each in the colour of its place."""
+    traces: list[Trace] = [
+        {
+            "type": "scatter",
+            "name": curve.name,
+            "x": [to_datetime(time_ms) for time_ms in curve.time_ms],
+            "y": curve.gain_pct,
+            "mode": "lines",
+            "line": {"color": SERIES[place % len(SERIES)], "width": 1.8},
+            "hovertemplate": "%{y:+.2f} %",
+        }
+        for place, curve in curves
+    ]
+    layout = _layout(CURVES_HEIGHT)
+    layout |= {"showlegend": True, "legend": {"orientation": "h", "y": -0.16, "x": 0, "font": {"color": INK}}}
+    layout["yaxis"] |= {"ticksuffix": " %", "zeroline": True, "zerolinecolor": MUTED}
+    return go.Figure(data=traces, layout=layout)
 
 
 @lru_cache(maxsize=FIGURES_KEPT)

@@ -1,4 +1,5 @@
-"""The dashboard: `uv run streamlit run dashboard/main.py`. One page that refreshes itself and never writes."""
+"""The dashboard: `uv run streamlit run dashboard/main.py`. This page refreshes itself; none ever writes. The others
+are in `pages/`."""
 
 from __future__ import annotations
 
@@ -13,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # streamlit put
 
 from core.errors import TraderError
 from dashboard import sections, source
-from dashboard.style import style_sheet
+from dashboard.frame import opened
 from database.repository import Repository
 
 REFRESH_S = 2
@@ -46,11 +47,7 @@ def waiting() -> None:
 
 
 def page() -> None:
-    st.set_page_config(page_title="Futures Trader", page_icon="📈", layout="wide")
-    st.html(style_sheet())
-    address = st.get_option("server.address")
-    if not source.is_private(address):
-        sections.refuse_open_door(address)
+    if not opened("Futures Trader"):
         return
     try:
         source.repository()

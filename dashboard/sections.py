@@ -16,6 +16,7 @@ from database.repository import Repository
 from utils.timefmt import duration, short
 
 START_COMMAND = "uv run python main.py"
+PAGES = {"Trading": "./", "Backtests": "backtests"}
 
 
 def empty_state(reason: str) -> None:
@@ -48,10 +49,18 @@ def header(repository: Repository) -> None:
         banners += "".join(f'<div class="banner red">{span(reason)}</div>' for reason in beat.reasons)
     st.html(
         '<div class="ft"><div class="ft-head"><span class="brand">Futures Trader</span>'
-        f"{span(mode, f'badge mode-{mode}')}{_pulse(beat)}<span class='fill'></span>"
+        f"{span(mode, f'badge mode-{mode}')}{_pulse(beat)}<span class='fill'></span>{ways('Trading')}"
         f"{span(market, 'time')}</div>{banners}</div>"
     )
     st.html(_kpis(overview))
+
+
+def ways(here: str) -> str:
+    """The links between the pages, without the one that is open."""
+    links = (
+        span(name, "here") if name == here else f'<a href="{address}">{name}</a>' for name, address in PAGES.items()
+    )
+    return f'<nav class="ways">{"".join(links)}</nav>'
 
 
 def _pulse(beat: Heartbeat | None) -> str:

@@ -12,6 +12,7 @@ from core.errors import RuntimeFailure
 from database.database import open_repository
 from database.engine import DEFAULT_URL
 from database.repository import Repository
+from database.runs import RunBook
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 REMOTE_SETTING = "DASHBOARD_ALLOW_REMOTE"
@@ -38,6 +39,16 @@ def repository() -> Repository:
     """Return the read-only repository of DB_URL; raises RuntimeFailure while there is no database."""
     url = setting("DB_URL", DEFAULT_URL)
     return _opened(url)
+
+
+def run_book() -> RunBook:
+    """Return the stored backtests of DB_URL, read-only; raises RuntimeFailure while there are none."""
+    return _opened_runs(setting("DB_URL", DEFAULT_URL))
+
+
+@st.cache_resource(show_spinner=False, max_entries=4)
+def _opened_runs(url: str) -> RunBook:
+    return RunBook(url)
 
 
 @st.cache_resource(show_spinner=False, max_entries=4)

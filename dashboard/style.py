@@ -7,6 +7,9 @@ from pathlib import Path
 UP, DOWN, AMBER, ACCENT = "#2fc48d", "#f4586e", "#f0b35b", "#5b8cff"
 INK, MUTED, GRID, PANEL = "#e6eaf2", "#8692a8", "#1f2838", "#121826"
 
+SERIES = (ACCENT, AMBER, UP, "#c583f5", DOWN, "#57c7d4")
+"""Of curves that are compared; at most so many are."""
+
 _COLOURS = {
     "up": UP, "down": DOWN, "amber": AMBER, "accent": ACCENT, "ink": INK, "muted": MUTED, "grid": GRID, "panel": PANEL
 }  # fmt: skip

@@ -19,6 +19,7 @@ import pytest
 from core.clock import SystemClock
 from dashboard.formatting import exact, money, percent, signed
 from database.database import open_repository
+from tests.unit.dashboard.run_sample import write_runs
 from tests.unit.dashboard.sample import write, write_sample
 from tests.unit.database import examples
 
@@ -44,6 +45,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     folder = tmp_path_factory.mktemp("dashboard")
     db_url = f"sqlite:///{folder}/trader.db"
     write_sample(db_url, folder / "status", wall_ms=SystemClock().wall_ms())
+    write_runs(db_url, folder / "backtests", count=8)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -138,3 +140,22 @@ def test_browser_page_refreshes_itself(page, served):
     write(served.db_url, [newer])
     page.locator(f'[data-testid="kpi-equity"] .value .num[title="{exact(newer.equity)}"]').wait_for()
     assert value_of(page, "equity").inner_text() == money(newer.equity)
+
+
+def test_browser_goes_to_the_backtests_and_compares_them(page, served):
+    page.get_by_role("link", name="Backtests").click()
+    page.locator(".st-key-curves-card .js-plotly-plot .main-svg").first.wait_for()
+    assert page.locator('[data-testid="stException"]').count() == 0
+    drawn = ".st-key-curves-card .js-plotly-plot"
+    assert page.locator(drawn).evaluate("plot => plot.data.map(trace => trace.name)") == [
+        "#8 vwap_reversion",
+        "#7 vwap_reversion",
+    ]
+    for selector in ("document.documentElement", 'document.querySelector("[data-testid=stMain]")'):
+        assert page.evaluate(f"{selector}.scrollWidth - {selector}.clientWidth") <= 0
+    page.get_by_role("combobox", name="Compare").click()
+    page.get_by_role("option", name="#3 vwap_reversion").click()
+    page.wait_for_function(f"document.querySelector('{drawn}').data.length === 3")
+    page.keyboard.press("Escape")
+    page.get_by_role("link", name="Trading").click()
+    page.get_by_test_id("kpi-equity").wait_for()

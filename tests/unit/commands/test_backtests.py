@@ -8,10 +8,11 @@ from decimal import Decimal
 import pytest
 from typer.testing import CliRunner
 
-from commands.backtests import app, differences, flatten
+from commands.backtests import app
 from core.clock import VirtualClock
 from database.runs import add_run
 from database.tables import BacktestRunRow
+from utils.side_by_side import differences, flatten
 from utils.timefmt import to_datetime
 
 T0 = 1_767_225_600_000

@@ -92,7 +92,7 @@ def test_page_shows_the_heartbeat_and_its_reasons(url, page, tmp_path):
 def test_page_says_when_the_trader_is_silent(url, page, tmp_path):
     write_sample(url, tmp_path / "status", wall_ms=SystemClock().wall_ms() - 245_000)
     page.run()
-    assert "no heartbeat for 4m 0" in html_of(page)
+    assert "no heartbeat for 4m " in html_of(page)
 
 
 def test_page_escapes_what_comes_from_outside(url, page):
