@@ -155,7 +155,7 @@ def test_browser_goes_to_the_backtests_and_compares_them(page, served):
         assert page.evaluate(f"{selector}.scrollWidth - {selector}.clientWidth") <= 0
     page.get_by_role("combobox", name="Compare").click()
     page.get_by_role("option", name="#3 vwap_reversion").click()
-    page.wait_for_function(f"document.querySelector('{drawn}').data.length === 3")
+    page.wait_for_function(f"document.querySelector('{drawn}')?.data?.length === 3")
     page.keyboard.press("Escape")
     page.get_by_role("link", name="Trading").click()
     page.get_by_test_id("kpi-equity").wait_for()
