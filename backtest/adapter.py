@@ -40,7 +40,7 @@ from core.orders import (
 from simulator.engine.errors import ApiError
 from simulator.engine.events import AccountConfigEvent, AccountEvent, AlgoEvent, ExchangeEvent, OrderEvent
 from simulator.engine.exchange import Exchange
-from simulator.engine.orders import AlgoOrder, PlainOrder, Trade
+from simulator.engine.orders import AlgoOrder, Income, PlainOrder, Trade
 from simulator.engine.requests import PlaceAlgo, PlaceOrder
 
 KINDS = {
@@ -54,18 +54,45 @@ KINDS = {
 }
 
 
-def execute(exchange: Exchange, command: VenueCommand, *, answers_ended: bool = True) -> Outcome:
+class Listed:
+    """Reports of the fills and ledger rows of one exchange that were listed before: neither changes any more."""
+
+    __slots__ = ("fills", "incomes")
+
+    def __init__(self) -> None:
+        self.fills: dict[int, FillReport] = {}
+        self.incomes: dict[tuple[int, str], IncomeReport] = {}
+
+    def fill(self, row: Trade) -> FillReport:
+        report = self.fills.get(row.trade_id)
+        if report is None:
+            report = self.fills[row.trade_id] = fill_report(row, "")
+        return report
+
+    def income(self, row: Income) -> IncomeReport:
+        key = (row.tran_id, row.income_type)
+        report = self.incomes.get(key)
+        if report is None:
+            report = IncomeReport(row.tran_id, row.income_type, row.symbol, row.income, row.asset, row.time_ms)
+            self.incomes[key] = report
+        return report
+
+
+def execute(
+    exchange: Exchange, command: VenueCommand, *, answers_ended: bool = True, listed: Listed | None = None
+) -> Outcome:
     """Carry a command out on the engine as the venue would, without faults.
 
     Without `answers_ended` the answer to an order that is over at once is empty, for a caller that takes its report.
+    `listed` is what a caller keeps who lists the same rows again and again.
     """
     try:
-        return Accepted(_do(exchange, command, answers_ended))  # type: ignore[arg-type]
+        return Accepted(_do(exchange, command, answers_ended, listed))  # type: ignore[arg-type]
     except ApiError as error:
         return Refused(KINDS.get(error.code, RefusalKind.BUSINESS), error.code, error.message)
 
 
-def _do(exchange: Exchange, command: VenueCommand, answers_ended: bool) -> object:
+def _do(exchange: Exchange, command: VenueCommand, answers_ended: bool, listed: Listed | None) -> object:
     if isinstance(command, SubmitOrder):
         request = command.approved.order
         if isinstance(request, AlgoOrderRequest):
@@ -82,16 +109,16 @@ def _do(exchange: Exchange, command: VenueCommand, answers_ended: bool) -> objec
         if command.service is OrderService.ALGO:
             return algo_report(exchange.get_algo(client_algo_id=command.client_order_id))
         return order_report(exchange.get_order(command.symbol, client_id=command.client_order_id), "QUERY")
-    return _read(exchange, command)
+    return _read(exchange, command, listed or Listed())
 
 
-def _read(exchange: Exchange, command: VenueCommand) -> object:  # noqa: PLR0911 - one line a command
+def _read(exchange: Exchange, command: VenueCommand, listed: Listed) -> object:  # noqa: PLR0911 - one line a command
     if isinstance(command, FetchPositions):
         return tuple(
             PositionReport(
                 p.symbol, p.position_side, p.quantity, p.entry_price, p.unrealised_pnl, p.update_time_ms, p.mark_price
             )
-            for p in exchange.positions(command.symbol)
+            for p in exchange.legs(command.symbol)
         )
     if isinstance(command, FetchOpenOrders):
         return tuple(order_report(order, "QUERY") for order in exchange.open_orders(command.symbol))
@@ -105,10 +132,10 @@ def _read(exchange: Exchange, command: VenueCommand) -> object:  # noqa: PLR0911
     if isinstance(command, FetchFills):
         rows = exchange.user_trades(command.symbol, command.from_trade_id, limit=1_000)
         start = command.start_time_ms or 0
-        return tuple(fill_report(row, "") for row in rows if row.time_ms >= start)
+        return tuple([listed.fill(row) for row in rows if row.time_ms >= start])
     if isinstance(command, FetchIncome):
         ledger = exchange.income(start_ms=command.start_time_ms, limit=1_000)
-        return tuple(IncomeReport(r.tran_id, r.income_type, r.symbol, r.income, r.asset, r.time_ms) for r in ledger)
+        return tuple([listed.income(row) for row in ledger])
     if isinstance(command, FetchSymbolConfig):
         configs = exchange.symbol_config(command.symbol)
         return tuple(SymbolConfig(c.symbol, c.leverage, c.margin_type) for c in configs)

@@ -134,9 +134,11 @@ class TradingCore:
         return desk.out.drain(desk.venue_ms)
 
     def _take(self, event: Input) -> None:
-        self._is_valued &= isinstance(event, SignalReceived)
+        kind = type(event)
+        if kind is not SignalReceived:
+            self._is_valued = False
         self._take_time(event)
-        handler = self._handlers.get(type(event))
+        handler = self._handlers.get(kind)
         if handler is not None:
             handler(event)
 
@@ -160,8 +162,8 @@ class TradingCore:
 
     def _take_time(self, event: Input) -> None:
         desk = self._desk
-        desk.now_ms = max(desk.now_ms, event.received_time_ms)
-        venue_ms = getattr(event, "event_time_ms", 0)
+        now_ms, venue_ms = event.received_time_ms, getattr(event, "event_time_ms", 0)
+        desk.now_ms = max(desk.now_ms, now_ms)
         desk.venue_ms = max(desk.venue_ms, venue_ms)
         if desk.history_start_ms == 0 and desk.venue_ms > 0:
             self._start()
@@ -185,7 +187,8 @@ class TradingCore:
 
     def _on_tick(self, _event: Tick) -> None:
         desk = self._desk
-        desk.forget_reads()
+        if desk.reads:
+            desk.forget_reads()
         if desk.days.roll(desk.venue_ms):
             valuation.revalue(desk)
             desk.account.start_day()
@@ -198,20 +201,22 @@ class TradingCore:
         if desk.book.active:
             steer_all(desk, list(desk.book.active.values()))
         self._reconciler.tick(desk)
-        deadman.tick(desk)
+        if desk.policy.countdown_ms is not None:
+            deadman.tick(desk)
         self._write_valuation()
 
     def _write_valuation(self) -> None:
         desk = self._desk
-        if desk.now_ms >= self._mark_at_ms:
+        is_marked = desk.now_ms >= self._mark_at_ms
+        if is_marked:
             self._mark_at_ms = desk.now_ms + desk.policy.mark_every_ms
-            valuation.revalue(desk)
-            valuation.write_marks(desk)
+            valuation.write_marks(desk, valuation.revalue(desk))
             kill.watch_limits(desk)
         if desk.stat_due or self._is_stat_time():
             desk.stat_due = False
             self._stat_ms, self._stat_venue_ms = desk.now_ms, desk.venue_ms
-            valuation.revalue(desk)
+            if not is_marked:
+                valuation.revalue(desk)
             valuation.write_account_stat(desk)
 
     def _is_stat_time(self) -> bool:

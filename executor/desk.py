@@ -163,8 +163,11 @@ class Desk:
 
     def setup_of(self, symbol: str) -> SymbolSetup:
         """Return what the venue holds for a symbol, or the configuration where it was never read."""
+        known = self.setup.get(symbol)
+        if known is not None:
+            return known
         limits = self.limits_of(symbol)
-        return self.setup.get(symbol) or SymbolSetup(symbol, limits.leverage, limits.margin_type)
+        return SymbolSetup(symbol, limits.leverage, limits.margin_type)
 
     def is_known_signal(self, signal_id: str) -> bool:
         return signal_id in self.known_signals
@@ -210,8 +213,6 @@ class Desk:
 
     def forget_reads(self) -> None:
         """Drop reads that no longer hold back a repetition."""
-        if not self.reads:
-            return
         self.reads = {command: at for command, at in self.reads.items() if self.now_ms - at < READ_PAUSE_MS}
 
     def alert(

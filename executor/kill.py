@@ -181,8 +181,10 @@ def watch_limits(desk: Desk) -> None:
     account, limits = desk.account, desk.config.limits
     if account.equity is None or not desk.link.reconciled:
         return
-    loss = loss_today(desk.days.net_pnl(), account.unrealized_pnl)
-    hit = daily_loss_hit(loss, account.day_start_equity or ZERO, limits)
+    hit = None
+    if limits.max_daily_loss is not None or limits.max_daily_loss_fraction is not None:
+        loss = loss_today(desk.days.net_pnl(), account.unrealized_pnl)
+        hit = daily_loss_hit(loss, account.day_start_equity or ZERO, limits)
     if hit is not None and account.day_start_equity and not desk.halts.is_active(ALL, DAILY_LOSS):
         rest_ms = DAY_MS - desk.venue_ms % DAY_MS
         desk.halt(ALL, DAILY_LOSS, _numbers(hit), rest_ms)

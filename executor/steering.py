@@ -82,7 +82,7 @@ def is_at_rest(desk: Desk, trade: Trade) -> bool:
     timers = trade.timers
     if timers.naked_since_ms is not None or timers.beyond_since_ms is not None or timers.fills_asked_ms is not None:
         return False
-    if trade.exit_requested is not None or trade.lacks_fills or trade.leaves <= 0 or trade.entry_price is None:
+    if trade.exit_requested is not None or trade.lacks_fills or trade.leaves <= 0:  # what is open has an entry price
         return False
     legs = _resting_legs(trade)
     if legs is None:
@@ -99,9 +99,11 @@ def _resting_legs(trade: Trade) -> tuple[TrackedOrder, TrackedOrder | None] | No
     for order in trade.orders.values():
         if order.is_firing:
             return None
-        if order.has_ended:
-            continue
-        if order.phase is not Phase.LIVE or order.service is not OrderService.ALGO:
+        if order.phase is not Phase.LIVE:
+            if order.has_ended:
+                continue
+            return None
+        if order.service is not OrderService.ALGO:
             return None
         if order.leg is Leg.STOP and stop is None:
             stop = order

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from decimal import Decimal
 
 from core.records import AccountStatRecord, PositionMarkRecord
@@ -36,15 +37,25 @@ def total_exposure(desk: Desk) -> Decimal:
     return sum((_notional(desk, trade) for trade in desk.book.active.values()), ZERO)
 
 
-def revalue(desk: Desk) -> None:
-    """Bring unrealised result, margin in use, equity and its peak up to date."""
+Valued = tuple[Trade, Decimal, Decimal]
+"""A trade that holds a position, the price that it is valued at, and its unrealised result."""
+
+
+def revalue(desk: Desk) -> list[Valued]:
+    """Bring unrealised result, margin in use, equity and its peak up to date; returns what every position is worth."""
+    valued: list[Valued] = []
     unrealized = margin = ZERO
     for trade in desk.book.active.values():
+        price = desk.market.of(trade.symbol).valuation_price
+        result = trade.unrealized_pnl(price)
+        if price is not None and trade.leaves > 0:
+            valued.append((trade, price, result))
         if trade.is_over:
             continue
-        unrealized += trade.unrealized_pnl(desk.market.of(trade.symbol).valuation_price)
-        margin += _notional(desk, trade) / desk.setup_of(trade.symbol).leverage
+        unrealized += result
+        margin += _open_quantity(trade) * (price or trade.reference_price) / desk.setup_of(trade.symbol).leverage
     desk.account.value(unrealized, margin)
+    return valued
 
 
 def count_entry(desk: Desk, trade: Trade) -> None:
@@ -52,13 +63,10 @@ def count_entry(desk: Desk, trade: Trade) -> None:
     desk.account.margin_used += _notional(desk, trade) / desk.setup_of(trade.symbol).leverage
 
 
-def write_marks(desk: Desk) -> None:
+def write_marks(desk: Desk, valued: Iterable[Valued]) -> None:
     """Write the live valuation of every open position."""
-    for trade in desk.book.active.values():
-        price = desk.market.of(trade.symbol).valuation_price
-        if price is not None and trade.leaves > 0:
-            mark = PositionMarkRecord(trade.intent_id, price, trade.unrealized_pnl(price), desk.venue_ms)
-            desk.write(trade.symbol, mark)
+    for trade, price, result in valued:
+        desk.out.write(trade.symbol, PositionMarkRecord(trade.intent_id, price, result, desk.venue_ms))
 
 
 def write_account_stat(desk: Desk) -> None:

@@ -29,7 +29,7 @@ from simulator.engine.retention import is_kept
 from simulator.engine.settings import Settings
 from simulator.engine.state import Change, State
 from simulator.engine.takeover import Takeover
-from simulator.engine.views import AccountView, BalanceView, CommissionView, PositionView, SymbolConfigView
+from simulator.engine.views import AccountView, BalanceView, CommissionView, LegView, PositionView, SymbolConfigView
 from simulator.market.model import MarketTrade
 
 
@@ -234,6 +234,12 @@ class Exchange:
         if symbol is not None:
             self._context.spec(symbol)
         return self._account.position_views(symbol, include_flat=include_flat)
+
+    def legs(self, symbol: str | None = None) -> list[LegView]:
+        """Return the same legs as `positions` with their quantities and values alone."""
+        if symbol is not None:
+            self._context.spec(symbol)
+        return self._account.leg_views(symbol)
 
     def safe_band(self, symbol: str) -> tuple[Decimal, Decimal] | None:
         """Return the mark prices between which no margin call and no liquidation can be due; None without a position.

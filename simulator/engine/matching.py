@@ -25,6 +25,7 @@ from simulator.engine.ledger import Ledger
 from simulator.engine.orders import ZERO, PlainOrder
 from simulator.engine.port import Levels
 
+_ANY_PRICE = Decimal("Infinity")
 DEPTH_STEPS = (20, 100, 1000)
 """How many levels are asked for: more only when an order is larger than what the first ones hold."""
 
@@ -127,19 +128,20 @@ class Matching:
     def _takeable(self, order: PlainOrder, wanted: Decimal) -> list[tuple[Decimal, Decimal]]:
         """Return the book levels within the order's limit (or the market bounds), enough of them for `wanted`."""
         taken: list[tuple[Decimal, Decimal]] = []
+        low, high = self._accepted(order)
         for limit in DEPTH_STEPS:
             levels = self._opposite(order, limit)
-            taken = [level for level in levels if self._accepts(order, level[0])]
+            taken = [level for level in levels if low <= level[0] <= high]
             covers = sum((quantity for _, quantity in taken), ZERO) >= wanted
             if covers or len(levels) < limit or len(taken) < len(levels):
                 break
         return taken
 
-    def _accepts(self, order: PlainOrder, price: Decimal) -> bool:
+    def _accepted(self, order: PlainOrder) -> tuple[Decimal, Decimal]:
+        """Return the lowest and the highest counter-price that the order takes."""
         if order.type is OrderType.MARKET:
-            low, high = self._bounds(order)
-            return low <= price <= high
-        return _reaches(order, price)
+            return self._bounds(order)
+        return (ZERO, order.price) if order.side is Side.BUY else (order.price, _ANY_PRICE)
 
     def _bounds(self, order: PlainOrder) -> tuple[Decimal, Decimal]:
         instrument = self._context.spec(order.symbol).instrument

@@ -6,8 +6,24 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from core.enums import MarginType, PositionSide
+from core.frozen import quick_init
 
 
+@quick_init
+@dataclass(frozen=True, slots=True)
+class LegView:
+    """What a position leg holds and what that is worth now, without the margin figures; `quantity` is signed."""
+
+    symbol: str
+    position_side: PositionSide
+    quantity: Decimal
+    entry_price: Decimal
+    mark_price: Decimal
+    unrealised_pnl: Decimal
+    update_time_ms: int
+
+
+@quick_init
 @dataclass(frozen=True, slots=True)
 class PositionView:
     """`v3/positionRisk` and the positions of `v3/account`; `quantity` and `notional` are signed.
@@ -40,6 +56,7 @@ class PositionView:
     update_time_ms: int
 
 
+@quick_init
 @dataclass(frozen=True, slots=True)
 class BalanceView:
     """`v3/balance`, and an asset row of `v3/account`."""

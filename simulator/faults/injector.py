@@ -52,9 +52,10 @@ class _Armed:
         fault = self.fault
         if self.is_done or elapsed_ms < fault.at_ms:
             return False
-        if fault.until_ms is not None and elapsed_ms >= fault.until_ms:
+        if fault.for_ms and elapsed_ms >= fault.at_ms + fault.for_ms:
             return False
-        return fault.hits is None or self.used < fault.hits
+        hits = fault.hits
+        return hits is None or self.used < hits
 
 
 class _Group:
@@ -115,8 +116,8 @@ class FaultInjector:
             self._started_ms = now_ms
 
     def elapsed_ms(self, now_ms: int) -> int:
-        self.start(now_ms)
-        assert self._started_ms is not None
+        if self._started_ms is None:
+            self._started_ms = now_ms
         return now_ms - self._started_ms
 
     # -- switching at run time --------------------------------------------------------------------------------------
@@ -159,10 +160,14 @@ class FaultInjector:
 
     def on_request(self, route: str, now_ms: int) -> Fault | None:
         """REST: what happens to this request, such as "POST /fapi/v1/order". Counts as one call."""
+        if not self._present(Site.REST, now_ms):
+            return None
         return self._meet(Site.REST, _REQUESTS, now_ms, route, lambda target: route_matches(target, route))
 
     def on_query(self, kind: FaultKind, route: str, now_ms: int) -> Fault | None:
         """REST: whether this look-up (QUERY_LAG_SINGLE) or list (QUERY_LAG_LIST) sees an older state."""
+        if not self._present(Site.REST, now_ms):
+            return None
         return self._meet(Site.REST, frozenset({kind}), now_ms, route, lambda target: route_matches(target, route))
 
     def on_take(self, symbol: str, now_ms: int) -> Fault | None:
@@ -175,6 +180,8 @@ class FaultInjector:
 
     def on_frame(self, names: Iterable[str], now_ms: int) -> Fault | None:
         """Streams: what happens to a frame; `names` are its connection's part, stream and event type."""
+        if not self._present(Site.STREAM, now_ms):
+            return None
         found = frozenset(names)
         return self._meet(Site.STREAM, _FRAMES, now_ms, "/".join(sorted(found)), lambda target: target in found)
 
@@ -188,8 +195,7 @@ class FaultInjector:
 
     def holding(self, kind: FaultKind, symbol: str, now_ms: int) -> Fault | None:
         """Matching: the fault of a state that holds now for `symbol`; noted once, no call is counted."""
-        elapsed = self.elapsed_ms(now_ms)
-        for armed in self._lasting[Site.MATCHING].at(elapsed):
+        for armed in self._present(Site.MATCHING, now_ms):
             fault = armed.fault
             is_for = fault.kind is kind and fault.target in ("", symbol)
             if is_for and not armed.is_done:
@@ -201,8 +207,11 @@ class FaultInjector:
 
     def clock_offset_ms(self, now_ms: int) -> int:
         """Clock: how far the gateway's clock is ahead of the truth. A jump with `for_ms` 0 stays for good."""
+        present = self._present(Site.CLOCK, now_ms)
+        if not present:
+            return 0
         elapsed, offset = self.elapsed_ms(now_ms), 0
-        for armed in self._lasting[Site.CLOCK].at(elapsed):
+        for armed in present:
             fault = armed.fault
             if armed.is_done:
                 continue
@@ -231,6 +240,10 @@ class FaultInjector:
         self._note(fault, now_ms, subject)
 
     # -- how a hook decides -----------------------------------------------------------------------------------------
+
+    def _present(self, site: Site, now_ms: int) -> list[_Armed]:
+        """Return the faults of a place that have begun and not ended by the clock: mostly none, at every call."""
+        return self._lasting[site].at(self.elapsed_ms(now_ms))
 
     def _meet(
         self, site: Site, kinds: frozenset[FaultKind], now_ms: int, subject: str, matches: Callable[[str], bool]

@@ -79,7 +79,8 @@ class FaultyMarket:
         return price if factor == ONE else (price * factor).quantize(EIGHT, rounding=ROUND_HALF_EVEN)
 
     def last_price(self, symbol: str) -> Decimal:
-        return self._price(symbol, self._market.last_price(symbol), self._factor(symbol))
+        price = self._market.last_price(symbol)
+        return self._price(symbol, price, self._factor(symbol)) if symbol in self._moves else price
 
     def best_bid(self, symbol: str) -> Decimal:
         return self._price(symbol, self._market.best_bid(symbol), self._factor(symbol))
@@ -88,7 +89,8 @@ class FaultyMarket:
         return self._price(symbol, self._market.best_ask(symbol), self._factor(symbol))
 
     def mark_price(self, symbol: str) -> Decimal:
-        return self._exact(symbol, self._market.mark_price(symbol))
+        price = self._market.mark_price(symbol)
+        return self._exact(symbol, price) if symbol in self._moves else price
 
     def index_price(self, symbol: str) -> Decimal:
         return self._exact(symbol, self._market.index_price(symbol))
@@ -111,7 +113,11 @@ class FaultyMarket:
     # -- trades and candles -----------------------------------------------------------------------------------------
 
     def advance(self, to_ms: int) -> Iterator[MarketEvent]:
-        for event in self._market.advance(to_ms):
+        events = self._market.advance(to_ms)
+        return self._moved(events) if self._moves else events
+
+    def _moved(self, events: Iterator[MarketEvent]) -> Iterator[MarketEvent]:
+        for event in events:
             if event.symbol not in self._moves:
                 yield event
             elif isinstance(event, MarketTrade):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import multiprocessing
 import os
@@ -81,7 +82,7 @@ def _run(jobs: list[Job], processes: int, console: Console, *, stops_early: bool
     pool = None
     try:
         if processes > 1:
-            pool = multiprocessing.Pool(processes, initializer=_leave_interrupts_to_the_parent)
+            pool = multiprocessing.Pool(processes, initializer=_prepare_worker)
             results: Iterable[SeedResult] = pool.imap_unordered(run_seed, jobs, chunksize=CHUNK)
         else:
             results = map(run_seed, jobs)
@@ -102,8 +103,10 @@ def _run(jobs: list[Job], processes: int, console: Console, *, stops_early: bool
     return tally, True
 
 
-def _leave_interrupts_to_the_parent() -> None:
+def _prepare_worker() -> None:
+    """Leave interrupts to the parent, and what is loaded already out of every search for garbage."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    gc.freeze()
 
 
 def _report(tally: Tally, wall_s: float, job: Job, console: Console) -> None:

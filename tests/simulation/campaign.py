@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from collections import Counter
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from core.records import TradeState
@@ -59,18 +62,35 @@ class SeedResult:
     violations: tuple[str, ...]
 
 
+@contextmanager
+def _collected_at_the_end() -> Iterator[None]:
+    """Look for garbage once, after a world: it is one knot of references that comes undone as a whole, and nearly all
+    else goes by itself. Looking while it runs costs a tenth of the time and finds nothing."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+        gc.collect()
+
+
 def run_seed(job: Job) -> SeedResult:
     """Run one world to its end; never raises, so that a campaign goes on."""
     began = time.process_time()
+    with _collected_at_the_end():
+        result = _run_seed(job)
+    return replace(result, cpu_s=time.process_time() - began)
+
+
+def _run_seed(job: Job) -> SeedResult:
     try:
         world, watcher = job.run()
     except Exception as error:  # whatever it is, it is a finding about this seed
         text = f"CRASH {type(error).__name__}: {error}"
-        return SeedResult(job.seed, job.minutes, Counter(), Counter(), 0, 0, time.process_time() - began, (text,))
+        return SeedResult(job.seed, job.minutes, Counter(), Counter(), 0, 0, 0.0, (text,))
     closed = sum(1 for row in world.disk.rows.positions.values() if row.state is TradeState.CLOSED)
-    spent = time.process_time() - began
     found = tuple(world.violations)
-    return SeedResult(job.seed, job.minutes, world.faults_by_name(), watcher.checks, closed, world.epoch, spent, found)
+    return SeedResult(job.seed, job.minutes, world.faults_by_name(), watcher.checks, closed, world.epoch, 0.0, found)
 
 
 @dataclass(slots=True)

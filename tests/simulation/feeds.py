@@ -5,7 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from backtest.adapter import event_of
-from core.events import Event, StreamChanged, StreamKind, StreamState, UnknownVenueMessage
+from core.events import (
+    Event,
+    MarkPriceUpdated,
+    PriceUpdated,
+    StreamChanged,
+    StreamKind,
+    StreamState,
+    UnknownVenueMessage,
+)
 from simulator.engine.events import AccountConfigEvent, AccountEvent, AlgoEvent, ExchangeEvent, OrderEvent
 from simulator.faults.kinds import FaultKind
 from simulator.faults.schedule import Fault
@@ -147,16 +155,15 @@ class Stream:
 
     # --- frames -----------------------------------------------------------------------------------------------------
 
-    def push_price(self, events: tuple[Event, ...]) -> None:
+    def push_price(self, price: PriceUpdated, mark: MarkPriceUpdated | None) -> None:
         """Market news. Nothing but the prices of one symbol depends on one frame."""
-        world = self.process.world
         if not self.is_ready or self.is_deaf:
             return
-        if world.bends_frames and self._bends_price():
+        process = self.process
+        if process.world.bends_frames and self._bends_price():
             return
-        self._heard_ms = world.now_ms
-        for event in events:
-            self.process.feed(event)
+        self._heard_ms = process.world.now_ms
+        process.hear(price, mark)
 
     def _bends_price(self) -> bool:
         world = self.process.world

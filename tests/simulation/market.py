@@ -16,6 +16,8 @@ D = Decimal
 HOUR_MS = 3_600_000
 LEVELS = 30
 SIZE, VOLUME = D(4), D(5)
+LOWEST = 1_000
+"""Ticks below which no price falls."""
 Levels = list[tuple[Decimal, Decimal]]
 
 
@@ -86,17 +88,27 @@ class WalkMarket:
         self._funding_ms = self.now_ms + 4 * 60_000
 
     def advance(self, to_ms: int) -> Iterator[MarketEvent]:
+        if self._next_ms <= to_ms:
+            return self._walk(to_ms)
+        if to_ms > self.now_ms:
+            self.now_ms = to_ms
+        return iter(())
+
+    def _walk(self, to_ms: int) -> Iterator[MarketEvent]:
+        """One trade after the other: what a trade causes sees the older prices of the symbols after it."""
+        ticks_of, last, draw = self._ticks, self._last, self._draw
         while self._next_ms <= to_ms:
-            self.now_ms = self._next_ms
+            now_ms = self.now_ms = self._next_ms
             self._next_ms += self.step_ms
             for symbol in self.symbols:
-                ticks = self._ticks[symbol]
-                ticks = max(ticks + round(ticks * (self._draw() * 0.0012 - 0.0006)), 1_000)
-                self._ticks[symbol] = ticks
-                price = self._last[symbol] = _price(ticks)
-                self._ids += 1
-                number = self._ids
-                yield MarketTrade(self.now_ms, symbol, price, VOLUME, bool(number % 2), number, number, number)
+                ticks = ticks_of[symbol]
+                ticks += round(ticks * (draw() * 0.0012 - 0.0006))
+                if ticks < LOWEST:
+                    ticks = LOWEST
+                ticks_of[symbol] = ticks
+                price = last[symbol] = _price(ticks)
+                number = self._ids = self._ids + 1
+                yield MarketTrade(now_ms, symbol, price, VOLUME, number % 2 == 1, number, number, number)
         self.now_ms = max(self.now_ms, to_ms)
 
     def depth(self, symbol: str, limit: int) -> tuple[Levels, Levels]:

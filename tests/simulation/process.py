@@ -52,7 +52,6 @@ RENEW_MS = 5_000
 DYING_MS = 10_000
 """Who has lost the lease ends, sooner or later."""
 READS = (FetchPositions, FetchOpenOrders, FetchOpenAlgoOrders)
-_ROUTINE = frozenset({Tick, PriceUpdated, MarkPriceUpdated})
 
 
 class Process:
@@ -190,7 +189,7 @@ class Process:
         if now_ms >= self._renew_ms:
             self._renew()
         self._retry()
-        self.feed(Tick(now_ms, now_ms))
+        self._hear(Tick(now_ms, now_ms))
         self._tick_at_ms = now_ms + (TICK_MS if now_ms < self._busy_until_ms else world.step_ms)
         world.at(self._tick_at_ms, self._tick)
 
@@ -198,7 +197,7 @@ class Process:
         """Write again what could not be written; a buffer of an idle moment goes out too."""
         world = self.world
         if not self._has_failed:
-            if not self._lanes:
+            if self.writer.has_rows and not self._lanes:
                 self.writer.flush()
         elif world.now_ms >= self._retry_ms and not self._lanes:
             self._retry_ms = world.now_ms + RETRY_MS
@@ -221,22 +220,33 @@ class Process:
     # --- events in, effects out -------------------------------------------------------------------------------------
 
     def feed(self, event: Input) -> None:
+        """Take news that is no routine, at once or when the process goes on."""
         if not self.is_alive:
             return
         if self.is_suspended:
-            if type(event) not in _ROUTINE:
-                self._held.append(event)
+            self._held.append(event)
+            return
+        self._stay_busy()
+        if type(event) is StreamChanged and event.kind is StreamKind.USER:
+            self.hears_user = event.state is StreamState.READY
+            self.told_ms = self.world.now_ms
+        self._hear(event)
+
+    def hear(self, price: PriceUpdated, mark: MarkPriceUpdated | None) -> None:
+        """Take market news: routine, it neither keeps busy nor waits for one who stands still."""
+        if self.is_suspended:
+            return
+        self.shown_ms[price.symbol] = self.world.now_ms
+        self._hear(price)
+        if mark is not None:
+            self._hear(mark)
+
+    def _hear(self, event: Input) -> None:
+        if not self.is_alive:
             return
         world = self.world
         if world.is_traced:
             world.log.append(f"{world.now_ms} {self.epoch} > {event}")
-        if type(event) is PriceUpdated:
-            self.shown_ms[event.symbol] = world.now_ms
-        elif type(event) not in _ROUTINE:
-            self._stay_busy()
-            if type(event) is StreamChanged and event.kind is StreamKind.USER:
-                self.hears_user = event.state is StreamState.READY
-                self.told_ms = world.now_ms
         effects = self.core.handle(event)
         if effects:
             self._put(effects)

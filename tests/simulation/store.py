@@ -101,6 +101,11 @@ class Writer:
         self._epoch = epoch
         self._queue: list[Record] = []
 
+    @property
+    def has_rows(self) -> bool:
+        """Whether anything waits to be written."""
+        return bool(self._queue)
+
     def submit(self, records: Sequence[Record]) -> None:
         self._queue.extend(records)
 

@@ -245,7 +245,7 @@ class Watcher:
         for leg in list(self.position):
             self._check_leg(leg)
         self.checks["positions"] += 1
-        held = {(p.symbol, p.position_side): p.quantity for p in self.world.exchange.positions()}
+        held = {(p.symbol, p.position_side): p.quantity for p in self.world.exchange.legs()}
         for leg, quantity in self.position.items():
             if quantity != held.get(leg, ZERO):
                 self.fail(f"fills of {leg[0]} {leg[1].value} sum to {quantity}, the exchange holds {held.get(leg)}")

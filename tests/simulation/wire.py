@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from backtest.adapter import execute
+from backtest.adapter import Listed, execute
 from core.commands import (
     Accepted,
     CancelOrder,
@@ -102,6 +102,7 @@ class Wire:
 
     def __init__(self, world: World) -> None:
         self._world = world
+        self._listed = Listed()
         self._made_ms: dict[str, int] = {}
         """Client id to the time at which the exchange took the order."""
 
@@ -190,7 +191,7 @@ class Wire:
     def apply(self, command: VenueCommand) -> Outcome:
         """Let the exchange carry a command out; look-ups and lists may see an older state."""
         world = self._world
-        outcome = execute(world.exchange, command)
+        outcome = execute(world.exchange, command, listed=self._listed)
         if isinstance(command, SubmitOrder):
             client_id = command.approved.order.client_order_id
             if isinstance(outcome, Accepted):

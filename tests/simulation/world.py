@@ -7,10 +7,11 @@ liveness can be checked too.
 
 from __future__ import annotations
 
-import heapq
 from collections import Counter
 from collections.abc import Callable
 from decimal import Decimal
+from heapq import heappop as _pop
+from heapq import heappush as _push
 from random import Random
 from typing import TYPE_CHECKING
 
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from simulator.server.ports import MarketFeed
 
 D = Decimal
+ZERO = D(0)
 START_MS = 1_760_000_000_000
 SYMBOLS = ("AAAUSDT", "BBBUSDT", "CCCUSDT")
 MARK_EVERY = 3
@@ -179,14 +181,15 @@ class World:
         return self.now_ms > self.end_ms - QUIET_MS
 
     def at(self, time_ms: int, action: Callable[[], None]) -> None:
-        self._seq += 1
-        heapq.heappush(self._queue, (time_ms if time_ms > self.now_ms else self.now_ms, self._seq, action))
+        self._seq = seq = self._seq + 1
+        now_ms = self.now_ms
+        _push(self._queue, (time_ms if time_ms > now_ms else now_ms, seq, action))
 
     def run(self, until_ms: int | None = None) -> None:
-        queue, end_ms = self._queue, until_ms or self.end_ms
+        queue, disk, end_ms = self._queue, self.disk, until_ms or self.end_ms
         while queue and queue[0][0] <= end_ms:
-            self.now_ms, _, action = heapq.heappop(queue)
-            self.disk.now_ms = self.now_ms
+            now_ms, _, action = _pop(queue)
+            self.now_ms = disk.now_ms = now_ms
             action()
 
     def note(self, text: str) -> None:
@@ -247,7 +250,8 @@ class World:
         """Show events to the watcher at once and to the processes through their streams."""
         for event in events:
             if type(event) is MarketTrade:
-                self._tell_price(event.symbol)
+                if self.processes:
+                    self._tell_price(event.symbol)
                 continue
             self._events += 1
             self.watch.on_event(event)
@@ -268,17 +272,15 @@ class World:
         self._seen = len(fired)
 
     def _tell_price(self, symbol: str) -> None:
-        if not self.processes:
-            return
-        price, now = self.shown.last_price(symbol), self.now_ms
-        self._prices_told += 1
-        told: tuple[PriceUpdated | MarkPriceUpdated, ...] = (PriceUpdated(symbol, price, now, now),)
-        is_busy = self.process is not None and self.process.is_busy
-        if is_busy or self._prices_told // len(self.symbols) % MARK_EVERY == 0:
-            mark = self.shown.mark_price(symbol)
-            told += (MarkPriceUpdated(symbol, mark, mark, D(0), self.market.next_funding_ms(symbol), now, now),)
-        for process in list(self.processes):
-            process.market.push_price(told)
+        """Tell every process a price, and the mark with it while the trader is busy or when its turn has come."""
+        now = self.now_ms
+        self._prices_told = number = self._prices_told + 1
+        price, mark = PriceUpdated(symbol, self.shown.last_price(symbol), now, now), None
+        if number // len(self.symbols) % MARK_EVERY == 0 or (self.process is not None and self.process.is_busy):
+            at = self.shown.mark_price(symbol)
+            mark = MarkPriceUpdated(symbol, at, at, ZERO, self.market.next_funding_ms(symbol), now, now)
+        for process in tuple(self.processes):
+            process.market.push_price(price, mark)
 
     def _tick_faults(self) -> None:
         """Let the venue's faults begin, end and happen that are due."""
