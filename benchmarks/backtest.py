@@ -4,8 +4,12 @@
 
 The market is a seeded random walk with a daily rhythm of volatility and volume, so that every machine measures the same
 work. Each case is run in turn, `--runs` times over; medians count, and every rate is also given as a ratio to the bare
-columns (indicators and decisions without any execution). `cold_process` is the whole command, with imports and a CSV
-file of the candles. One JSON line at the end holds all of it.
+columns (indicators and decisions without any execution) and to `plain_loop`. `cold_process` is the whole command, with
+imports and a CSV file of the candles. One JSON line at the end holds all of it.
+
+`plain_loop` is the machine's yardstick: the leanest honest loop over the same candles in plain Python floats, without
+executor, exchange, decimals or records. The target of 1,000,000 candles/s with the full executor was set on a machine
+on which such a loop runs 940,000, so on any machine it is: `vwap_reversion` at least 1.06 times `plain_loop`.
 """
 
 from __future__ import annotations
@@ -18,9 +22,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from decimal import Decimal
+from itertools import chain
+from math import inf, sqrt
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +36,7 @@ from backtest.parameters import active_strategies
 from backtest.run import replay, run
 from backtest.settings import ReplaySettings
 from backtest.signals import decide
+from core.candle import DAY_MS
 from core.enums import Direction, PositionMode
 from core.limits import RiskLimits, SizingPolicy, SymbolLimits, TradingConfig
 from simulator.market.catalog import CATALOG, generated_specs
@@ -60,6 +67,73 @@ class PlainReversion(Strategy):
         if v.close > v.vwap + 2 * v.sd:
             return self.enter(Direction.SHORT, stop_pct=Decimal("0.3"), target_pct=Decimal("0.6"))
         return None
+
+
+Row = tuple[float, float, float, float, float, int]
+"""open, high, low, close, volume, number of the UTC day."""
+
+
+def plain_rows(candles: ReplayCandles) -> Iterator[Row]:
+    """Return the candles as Python numbers, taken out of the columns a day at a time, so that no second copy stands."""
+    one = candles.columns
+    columns = (one.open, one.high, one.low, one.close, one.volume, one.open_time // DAY_MS)
+    days = range(0, len(one), DAY_MINUTES)
+    return chain.from_iterable(
+        zip(*(column[start : start + DAY_MINUTES].tolist() for column in columns), strict=True) for start in days
+    )
+
+
+def plain_loop(rows: Iterator[Row], window: int = 14, quantity: float = 0.04, fee_rate: float = 0.0005) -> int:
+    """Trade the rules of vwap_reversion in one loop, one position at a time; returns the number of trades.
+
+    ADX by Wilder, VWAP of the UTC day with its volume-weighted deviation; entry at the next open, stop 0.3 % and target
+    0.6 % from it, the stop first where a candle touches both. What it leaves out costs or adds a few trades in a
+    thousand: levels are not on the tick grid, so that some touches differ, and nobody refuses an entry.
+    """
+    keep, alpha = 1.0 - 1.0 / window, 1.0 / window
+    previous_high, previous_low = inf, -inf  # the first candle moves nowhere
+    rise = fall = adx = anchor = weight = first = second = entry = stop = target = wallet = 0.0
+    today = side = waiting = trades = 0
+    for count, (open_, high, low, close, volume, day) in enumerate(rows):
+        if waiting:
+            side, waiting, entry = waiting, 0, open_
+            stop, target = entry * (1.0 - 0.003 * side), entry * (1.0 + 0.006 * side)
+        if side:
+            leaves = 0.0
+            if (low <= stop) if side > 0 else (high >= stop):
+                leaves = min(open_, stop) if side > 0 else max(open_, stop)
+            elif (high >= target) if side > 0 else (low <= target):
+                leaves = max(open_, target) if side > 0 else min(open_, target)
+            if leaves:
+                wallet += quantity * (side * (leaves - entry) - fee_rate * (leaves + entry))
+                trades += 1
+                side = 0
+        up, down = high - previous_high, previous_low - low
+        previous_high, previous_low = high, low
+        share = alpha if count > window else 1.0 / (count or 1)  # the first mean is that of `window` values
+        held = keep if count > window else 1.0 - share
+        rise = rise * held + (up * share if up > down and up > 0.0 else 0.0)
+        fall = fall * held + (down * share if down > up and down > 0.0 else 0.0)
+        if count >= window:
+            both = rise + fall
+            share = alpha if count >= 2 * window else 1.0 / (count - window + 1)
+            adx += ((100.0 * abs(rise - fall) / both if both else 0.0) - adx) * share
+        typical = (high + low + close) / 3.0
+        if day != today:
+            today, anchor = day, typical
+            weight = first = second = 0.0
+        distance = typical - anchor
+        moment = volume * distance
+        weight += volume
+        first += moment
+        second += moment * distance
+        if not side and adx < 20.0 and count >= 2 * window - 1 and weight:
+            mean = first / weight
+            variance = second / weight - mean * mean
+            if variance > 0.0:
+                width, away = 2.0 * sqrt(variance), close - anchor - mean
+                waiting = 1 if away < -width else -1 if away > width else 0
+    return trades
 
 
 def market(symbol: str, days: int, seed: int) -> ReplayCandles:
@@ -173,6 +247,7 @@ def main() -> None:
     plain = ActiveStrategy("plain_reversion", "BTCUSDT", PlainReversion, StrategyParams())
     config = config_for("BTCUSDT")
     cases: dict[str, Callable[[], int]] = {
+        "plain_loop": lambda: plain_loop(plain_rows(one)),
         "columns_only": lambda: len(decide(gated, one).indices),
         "vwap_reversion": lambda: len(replay([one], [gated], config, settings)[1].trades),
         "vwap_reversion_with_metrics": lambda: run([one], [gated], config, settings).metrics.trades,
@@ -200,6 +275,7 @@ def main() -> None:
         first, last = (measured[name][0] / candles[name] for name in cases)
         growth = round(last / first, 2)
     base = measured["columns_only"][0] / candles["columns_only"]
+    yardstick = candles["plain_loop"] / measured["plain_loop"][0]
     result = {
         "days": options.days,
         "runs": options.runs,
@@ -213,9 +289,11 @@ def main() -> None:
             "seconds": round(seconds, 4),
             "candles_per_s": round(rate),
             "times_columns_only": round(seconds / candles[name] / base, 2),
+            "of_plain_loop": round(rate / yardstick, 3),
             "signals" if name == "columns_only" else "trades": trades,
         }
-        sys.stdout.write(f"{name:30} {seconds:8.3f} s {rate:12,.0f} candles/s  {trades:6,}\n")
+        of_loop = rate / yardstick
+        sys.stdout.write(f"{name:30} {seconds:8.3f} s {rate:12,.0f} candles/s {of_loop:6.2f} x {trades:7,}\n")
     sys.stdout.write(json.dumps(result) + "\n")
 
 
