@@ -46,9 +46,8 @@ class ReplayCandles:
 
     def units(self, price: Decimal, rounding: Rounding) -> int:
         """Return a price in units of the integer columns, rounded in the named direction where it lies between."""
-        scaled = price.scaleb(self.decimals)
-        whole = scaled.to_integral_value(rounding=rounding)
-        return int(min(max(whole, _LEAST), _MOST))
+        whole = price.scaleb(self.decimals).to_integral_value(rounding)
+        return int(whole) if _LEAST < whole < _MOST else int(min(max(whole, _LEAST), _MOST))
 
     def first_beyond(self, start: int, falling: int, rising: int) -> int | None:
         """Return the first candle from `start` on that touches one of two prices (low at or below `falling`, high at

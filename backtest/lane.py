@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from decimal import Decimal
 from operator import itemgetter
 
-import numpy as np
-
 from backtest.candles import MINUTE_MS, ReplayCandles
 from backtest.signals import Decisions
 from backtest.trades import STILL_OPEN, BacktestTrade
 from core.enums import Direction
+from core.frozen import quick_init
 from core.instrument import Rounding
 from core.orders import FillReport
 from core.records import PositionRecord
@@ -22,6 +21,7 @@ ZERO = Decimal(0)
 _LEAST, _MOST = -(2**62), 2**62
 
 
+@quick_init
 @dataclass(frozen=True, slots=True)
 class Level:
     """A price at which an order triggers, and the same on the candles' grid."""
@@ -100,11 +100,11 @@ class Lane:
 
     def index_at(self, time_ms: int) -> int:
         """Return the first candle that opens at `time_ms` or later; the number of candles when there is none."""
-        return int(np.searchsorted(self.candles.open_time, time_ms))
+        return int(self.candles.open_time.searchsorted(time_ms))
 
     def newest_closed(self, time_ms: int) -> int:
         """Return the newest candle that has ended by `time_ms` (its last millisecond counts), -1 for none."""
-        return int(np.searchsorted(self.candles.open_time, time_ms - (MINUTE_MS - 1), side="right")) - 1
+        return int(self.candles.open_time.searchsorted(time_ms - (MINUTE_MS - 1), side="right")) - 1
 
     def set_levels(
         self, is_long: bool, stop: Decimal | None, target: Decimal | None, band: tuple[Decimal, Decimal] | None
@@ -116,9 +116,11 @@ class Lane:
         below, above = (self.stop, self.target) if is_long else (self.target, self.stop)
         self.falling = _LEAST if below is None else below.units
         self.rising = _MOST if above is None else above.units
-        if band is not None:
-            self.falling = max(self.falling, self.candles.units(band[0], down))
-            self.rising = min(self.rising, self.candles.units(band[1], up))
+        if band is not None:  # it is seldom nearer than the levels
+            if below is None or band[0] > below.price:
+                self.falling = max(self.falling, self.candles.units(band[0], down))
+            if above is None or band[1] < above.price:
+                self.rising = min(self.rising, self.candles.units(band[1], up))
 
     def reaches(self, index: int) -> bool:
         """Whether candle `index` touches one of the prices."""
@@ -159,24 +161,24 @@ class Lane:
         assert record.entry_price is not None
         assert record.exit_reason is not None
         return BacktestTrade(
-            symbol=self.symbol,
-            strategy=trade.signal.strategy,
-            direction=trade.direction,
-            signal_time_ms=trade.signal.event_time_ms,
-            entry_time_ms=trade.entry_time_ms,
-            entry_price=record.entry_price,
-            exit_time_ms=self._open_time(trade.exit_index),
-            exit_price=record.exit_price,
-            quantity=record.entry_quantity,
-            fee=record.fees,
-            funding=record.funding,
-            pnl=record.realized_pnl - record.fees + record.funding,
-            risk=record.risk_usd,
-            exit_reason=record.exit_reason.value,
-            ambiguous=trade.ambiguous,
-            slippage=trade.slippage,
-            stop_price=trade.stop_price,
-            target_price=trade.target_price,
+            self.symbol,
+            trade.signal.strategy,
+            trade.direction,
+            trade.signal.event_time_ms,
+            trade.entry_time_ms,
+            record.entry_price,
+            self._open_time(trade.exit_index),
+            record.exit_price,
+            record.entry_quantity,
+            record.fees,
+            record.funding,
+            record.realized_pnl - record.fees + record.funding,
+            record.risk_usd,
+            record.exit_reason.value,
+            trade.ambiguous,
+            trade.slippage,
+            trade.stop_price,
+            trade.target_price,
         )
 
     def left_open(self) -> BacktestTrade:

@@ -67,7 +67,7 @@ class Direction(Word):
 
     @property
     def exit_side(self) -> Side:
-        return self.entry_side.opposite
+        return Side.SELL if self is Direction.LONG else Side.BUY
 
 
 class PositionMode(Word):
@@ -118,6 +118,10 @@ class WorkingType(Word):
     MARK_PRICE = "MARK_PRICE"
 
 
+_ENDED_ORDER = frozenset({"FILLED", "CANCELED", "REJECTED", "EXPIRED", "EXPIRED_IN_MATCH"})
+_ENDED_ALGO = frozenset({"CANCELED", "FINISHED", "REJECTED", "EXPIRED"})
+
+
 class OrderStatus(Word):
     """Venue status of a plain order."""
 
@@ -130,9 +134,11 @@ class OrderStatus(Word):
     EXPIRED_IN_MATCH = "EXPIRED_IN_MATCH"
     UNKNOWN = "UNKNOWN"
 
-    @property
-    def is_terminal(self) -> bool:
-        return self in _TERMINAL_ORDER
+    is_terminal: bool
+    """Whether the order is over."""
+
+    def __init__(self, word: str) -> None:
+        self.is_terminal = word in _ENDED_ORDER
 
 
 class AlgoStatus(Word):
@@ -147,21 +153,11 @@ class AlgoStatus(Word):
     EXPIRED = "EXPIRED"
     UNKNOWN = "UNKNOWN"
 
-    @property
-    def is_terminal(self) -> bool:
-        return self in _TERMINAL_ALGO
+    is_terminal: bool
+    """Whether the order is over."""
 
-
-_TERMINAL_ORDER = frozenset(
-    {
-        OrderStatus.FILLED,
-        OrderStatus.CANCELED,
-        OrderStatus.REJECTED,
-        OrderStatus.EXPIRED,
-        OrderStatus.EXPIRED_IN_MATCH,
-    }
-)
-_TERMINAL_ALGO = frozenset({AlgoStatus.CANCELED, AlgoStatus.FINISHED, AlgoStatus.REJECTED, AlgoStatus.EXPIRED})
+    def __init__(self, word: str) -> None:
+        self.is_terminal = word in _ENDED_ALGO
 
 
 class LiquiditySide(Word):

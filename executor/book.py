@@ -61,7 +61,8 @@ class Book:
     def retire(self, trade: Trade) -> None:
         """Move a finished trade to the recent ones, where late reports still find it; the oldest are forgotten."""
         self.active.pop(trade.intent_id, None)
-        self._by_symbol.get(trade.symbol, {}).pop(trade.intent_id, None)
+        if trade.symbol in self._by_symbol:
+            self._by_symbol[trade.symbol].pop(trade.intent_id, None)
         self._recent[trade.intent_id] = trade
         while len(self._recent) > self._recent_max:
             _, old = self._recent.popitem(last=False)
@@ -77,7 +78,8 @@ class Book:
 
     def of_symbol(self, symbol: str) -> list[Trade]:
         """Return the active trades of a symbol, oldest first."""
-        return list(self._by_symbol.get(symbol, {}).values())
+        trades = self._by_symbol.get(symbol)
+        return list(trades.values()) if trades else []
 
     def open_on(self, symbol: str, position_side: PositionSide) -> Trade | None:
         """Return the active trade that holds or may hold this position leg, preferring one with open quantity."""

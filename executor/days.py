@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import date, timedelta
 from decimal import Decimal
 from functools import lru_cache
 
@@ -13,6 +12,7 @@ from core.records import PerformanceRecord
 from executor.trade import Trade
 
 ZERO = Decimal(0)
+_EPOCH = date(1970, 1, 1)
 
 
 def utc_day(time_ms: int) -> str:
@@ -22,7 +22,7 @@ def utc_day(time_ms: int) -> str:
 
 @lru_cache(maxsize=64)
 def _day_text(day_number: int) -> str:
-    return datetime.fromtimestamp(day_number * DAY_MS // 1000, tz=UTC).strftime("%Y-%m-%d")
+    return (_EPOCH + timedelta(days=day_number)).isoformat()
 
 
 class DayLedger:
@@ -61,15 +61,8 @@ class DayLedger:
     def entered(self, trade: Trade, time_ms: int) -> PerformanceRecord:
         """Count a completed entry's quantity and volume; returns the row to write."""
         row = self._row(trade, time_ms)
-        price = trade.entry_price or ZERO
-        return self._put(
-            replace(
-                row,
-                entered_quantity=row.entered_quantity + trade.entered,
-                volume=row.volume + trade.entered * price,
-                updated_time_ms=time_ms,
-            )
-        )
+        volume = trade.entered * (trade.entry_price or ZERO)
+        return self._put(_grown(row, time_ms, volume=volume, entered_quantity=trade.entered))
 
     def closed(self, trade: Trade, time_ms: int) -> PerformanceRecord:
         """Count a closed trade; a net result of zero is neither win nor loss. Returns the row to write."""
@@ -79,16 +72,16 @@ class DayLedger:
         self._lost[trade.intent_id] = net < 0
         row = self._row(trade, time_ms)
         return self._put(
-            replace(
+            _grown(
                 row,
-                trades=row.trades + 1,
-                wins=row.wins + (net > 0),
-                losses=row.losses + (net < 0),
-                realized_pnl=row.realized_pnl + trade.realized_pnl,
-                fees=row.fees + trade.fees,
-                funding=row.funding + trade.funding,
-                volume=row.volume + trade.exit_cost,
-                updated_time_ms=time_ms,
+                time_ms,
+                trades=1,
+                wins=int(net > 0),
+                losses=int(net < 0),
+                realized_pnl=trade.realized_pnl,
+                fees=trade.fees,
+                funding=trade.funding,
+                volume=trade.exit_cost,
             )
         )
 
@@ -106,14 +99,14 @@ class DayLedger:
             self.consecutive_losses = self._losses_in_a_row()
         row = self._row(trade, time_ms)
         return self._put(
-            replace(
+            _grown(
                 row,
-                wins=row.wins + (net > 0) - (before > 0),
-                losses=row.losses + (net < 0) - (before < 0),
-                realized_pnl=row.realized_pnl + trade.realized_pnl - realized_pnl,
-                fees=row.fees + trade.fees - fees,
-                volume=row.volume + trade.exit_cost - exit_cost,
-                updated_time_ms=time_ms,
+                time_ms,
+                wins=(net > 0) - (before > 0),
+                losses=(net < 0) - (before < 0),
+                realized_pnl=trade.realized_pnl - realized_pnl,
+                fees=trade.fees - fees,
+                volume=trade.exit_cost - exit_cost,
             )
         )
 
@@ -128,7 +121,7 @@ class DayLedger:
     def funded_late(self, trade: Trade, amount: Decimal, time_ms: int) -> PerformanceRecord:
         """Count funding that became known after its trade had closed."""
         row = self._row(trade, time_ms)
-        return self._put(replace(row, funding=row.funding + amount, updated_time_ms=time_ms))
+        return self._put(_grown(row, time_ms, funding=amount))
 
     def net_pnl(self) -> Decimal:
         return sum(self._by_strategy().values(), ZERO)
@@ -137,8 +130,11 @@ class DayLedger:
         return self._by_strategy().get(strategy, ZERO)
 
     def symbol_net_pnl(self, symbol: str) -> Decimal:
-        rows = (row for row in self._rows.values() if row.symbol == symbol and row.day == self.day)
-        return sum((_net(row) for row in rows), ZERO)
+        net = ZERO
+        for row in self._rows.values():
+            if row.symbol == symbol and row.day == self.day:
+                net += _net(row)
+        return net
 
     def strategy_quantity(self, strategy: str, symbol: str) -> Decimal:
         row = self._rows.get((strategy, symbol, self.day))
@@ -177,6 +173,36 @@ class DayLedger:
         self._rows[row.strategy, row.symbol, row.day] = row
         self._nets = None
         return row
+
+
+def _grown(
+    row: PerformanceRecord,
+    time_ms: int,
+    *,
+    trades: int = 0,
+    wins: int = 0,
+    losses: int = 0,
+    realized_pnl: Decimal = ZERO,
+    fees: Decimal = ZERO,
+    funding: Decimal = ZERO,
+    volume: Decimal = ZERO,
+    entered_quantity: Decimal = ZERO,
+) -> PerformanceRecord:
+    """Return the row with these amounts added (several times faster than `dataclasses.replace`)."""
+    return PerformanceRecord(
+        row.strategy,
+        row.symbol,
+        row.day,
+        row.trades + trades,
+        row.wins + wins,
+        row.losses + losses,
+        row.realized_pnl + realized_pnl,
+        row.fees + fees,
+        row.funding + funding,
+        row.volume + volume,
+        row.entered_quantity + entered_quantity,
+        time_ms,
+    )
 
 
 def _net(row: PerformanceRecord) -> Decimal:

@@ -26,6 +26,8 @@ from executor.setup import SymbolSetup
 from executor.trade import Trade
 
 ZERO = Decimal(0)
+_ONEWAY_SIDES = (PositionSide.BOTH,)
+_HEDGE_SIDES = (PositionSide.LONG, PositionSide.SHORT)
 KNOWN_SIGNALS_MAX = 5_000
 READ_PAUSE_MS = 200
 """The same read is not repeated faster: an answer that proves nothing must not become a storm of questions."""
@@ -179,14 +181,16 @@ class Desk:
             self.known_signals.popitem(last=False)
 
     def position_sides(self) -> tuple[PositionSide, ...]:
-        if self.config.position_mode is PositionMode.ONEWAY:
-            return (PositionSide.BOTH,)
-        return (PositionSide.LONG, PositionSide.SHORT)
+        return _ONEWAY_SIDES if self.config.position_mode is PositionMode.ONEWAY else _HEDGE_SIDES
 
     def expected(self, key: LegKey) -> Decimal:
         """Return the signed quantity that our trades say the leg holds."""
         symbol, side = key
-        return sum((t.signed_leaves for t in self.book.of_symbol(symbol) if t.position_side is side), ZERO)
+        quantity = ZERO
+        for trade in self.book.of_symbol(symbol):
+            if trade.position_side is side:
+                quantity += trade.signed_leaves
+        return quantity
 
     # --- asking for effects -------------------------------------------------------------------------------------
 

@@ -91,22 +91,23 @@ def _view(desk: Desk, signal: Signal, instrument: Instrument) -> EntryView:
     stop = None if price is None else signal.exits.stop_for(price, signal.direction)
     target = None if price is None else signal.exits.target_for(price, signal.direction)
     account, days = desk.account, desk.days
-    trades, side = desk.book.of_symbol(signal.symbol), position_side_for(signal.direction, desk.config.position_mode)
+    link, direction = desk.link, signal.direction
+    trades, side = desk.book.of_symbol(signal.symbol), position_side_for(direction, desk.config.position_mode)
     return EntryView(
         symbol=signal.symbol,
         strategy=signal.strategy,
-        direction=signal.direction,
+        direction=direction,
         price=price,
-        stop_price=None if stop is None else stop_trigger_price(instrument, stop, signal.direction),
-        target_price=None if target is None else target_trigger_price(instrument, target, signal.direction),
+        stop_price=None if stop is None else stop_trigger_price(instrument, stop, direction),
+        target_price=None if target is None else target_trigger_price(instrument, target, direction),
         venue_time_ms=desk.venue_ms,
         signal_age_ms=desk.venue_ms - signal.event_time_ms,
         is_duplicate=desk.is_known_signal(signal.signal_id),
-        is_stopping=desk.link.stopping,
-        is_degraded=desk.link.degraded,
-        is_reconciled=desk.link.reconciled and not _is_suspect(desk, signal.symbol),
-        streams_ready=desk.link.user_ready and desk.link.market_ready,
-        clock_offset_ms=desk.link.clock_offset_ms,
+        is_stopping=link.stopping,
+        is_degraded=link.degraded,
+        is_reconciled=link.reconciled and not _is_suspect(desk, signal.symbol),
+        streams_ready=link.user_ready and link.market_ready,
+        clock_offset_ms=link.clock_offset_ms,
         symbol_status=instrument.status,
         blocked_reason=_block_reason(desk, signal.symbol, None if setup is None else setup.blocked_reason),
         halt_reason=None if halt is None else f"{halt.scope}: {halt.reason}",
@@ -125,7 +126,7 @@ def _view(desk: Desk, signal: Signal, instrument: Instrument) -> EntryView:
         symbol_day_net_pnl=days.symbol_net_pnl(signal.symbol),
         consecutive_losses=days.consecutive_losses,
         open_positions=sum(1 for trade in desk.book.active.values() if not trade.is_over),
-        is_lease_lost=desk.link.lease_lost,
+        is_lease_lost=link.lease_lost,
         strategy_limits=_strategy_limits(desk, signal),
     )
 
@@ -136,8 +137,11 @@ def _strategy_limits(desk: Desk, signal: Signal) -> StrategyLimits:
 
 def _is_suspect(desk: Desk, symbol: str) -> bool:
     """True while the venue's quantity and ours differ on the symbol."""
-    keys = [(symbol, side) for side in desk.position_sides()]
-    return any((fact := desk.positions.facts.get(key)) and fact.quantity != desk.expected(key) for key in keys)
+    for side in desk.position_sides():
+        fact = desk.positions.get(symbol, side)
+        if fact is not None and fact.quantity != desk.expected((symbol, side)):
+            return True
+    return False
 
 
 def _block_reason(desk: Desk, symbol: str, setup_reason: str | None) -> str | None:
@@ -146,8 +150,9 @@ def _block_reason(desk: Desk, symbol: str, setup_reason: str | None) -> str | No
 
 def _has_position(desk: Desk, trades: list[Trade], symbol: str, side: PositionSide) -> bool:
     """True when the leg that the signal would use is or may be held, by our book or by the venue's word."""
-    if any(trade.position_side is side and not trade.is_over for trade in trades):
-        return True
+    for trade in trades:
+        if trade.position_side is side and not trade.is_over:
+            return True
     fact = desk.positions.get(symbol, side)
     return fact is not None and fact.quantity != 0
 
@@ -155,11 +160,13 @@ def _has_position(desk: Desk, trades: list[Trade], symbol: str, side: PositionSi
 def _has_unresolved(desk: Desk, trades: list[Trade], symbol: str, side: PositionSide) -> bool:
     """True when an order of a finished trade may still act: a left-over stop would close the new position."""
     in_hedge = desk.config.position_mode is PositionMode.HEDGE
-    if any(item.fill.symbol == symbol for item in desk.held.values()):
-        return True
-    return any(
-        not trade.is_clear for trade in trades if trade.is_over and (trade.position_side is side or not in_hedge)
-    )
+    for item in desk.held.values():
+        if item.fill.symbol == symbol:
+            return True
+    for trade in trades:
+        if trade.is_over and not trade.is_clear and (trade.position_side is side or not in_hedge):
+            return True
+    return False
 
 
 def _size(desk: Desk, signal: Signal, levels: _Levels, open_now: _OpenNow) -> Sized | Denied:

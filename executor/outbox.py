@@ -76,7 +76,7 @@ class Outbox:
             for alert in batch.alerts:
                 effects.append(Notify(alert))
             if records:
-                effects.append(Persist(tuple(records), batch.durable, proceed_on_failure=not batch.gated))
+                effects.append(Persist(tuple(records), batch.durable, not batch.gated))
             for command in batch.commands:
                 effects.append(Send(command))
         self._batches.clear()

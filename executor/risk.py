@@ -250,7 +250,9 @@ def guard_consecutive_losses(view: EntryView, limits: RiskLimits, _symbol: Symbo
 
 def _smaller(first: Decimal | None, second: Decimal | None) -> Decimal | None:
     """Return the stricter of two limits, either of which may be off."""
-    return min((limit for limit in (first, second) if limit is not None), default=None)
+    if first is None or second is None:
+        return second if first is None else first
+    return min(first, second)
 
 
 def guard_open_positions(view: EntryView, limits: RiskLimits, _symbol: SymbolLimits) -> Denied | None:
@@ -295,12 +297,13 @@ def liquidation_price(view: OrderView) -> Decimal | None:
     Source: the venue's formula for one leg, LP = (WB + cum - s q EP) / (q mmr - s q) with s = +1 long, -1 short.
     Isolated: WB is the initial margin; crossed: what is available, which is less than the wallet and so cautious.
     """
-    bracket = next((b for b in view.brackets if b.notional_floor <= view.notional <= b.notional_cap), None)
+    notional = view.notional
+    bracket = next((b for b in view.brackets if b.notional_floor <= notional <= b.notional_cap), None)
     if bracket is None or view.quantity <= 0:
         return None
-    margin = view.notional / view.leverage if view.margin_type is MarginType.ISOLATED else view.margin_available
+    margin = notional / view.leverage if view.margin_type is MarginType.ISOLATED else view.margin_available
     sign = view.direction.sign
-    numerator = margin + bracket.maintenance_amount - sign * view.notional
+    numerator = margin + bracket.maintenance_amount - sign * notional
     price = numerator / (view.quantity * bracket.maintenance_margin_rate - sign * view.quantity)
     return price if price > 0 else None
 

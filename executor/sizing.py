@@ -61,10 +61,9 @@ def risk_budget(policy: SizingPolicy, equity: Decimal) -> Decimal:
 
 def bracket_notional_cap(brackets: tuple[LeverageBracket, ...], leverage: int) -> Decimal | None:
     """Return the largest notional that the venue allows at `leverage`; None when it has not told a ladder."""
-    caps = [bracket.notional_cap for bracket in brackets if bracket.initial_leverage >= leverage]
     if not brackets:
         return None
-    return max(caps, default=ZERO)
+    return max([bracket.notional_cap for bracket in brackets if bracket.initial_leverage >= leverage], default=ZERO)
 
 
 def size_entry(policy: SizingPolicy, data: SizingInput) -> Sized | Denied:

@@ -29,12 +29,19 @@ def _notional(desk: Desk, trade: Trade) -> Decimal:
 
 def symbol_exposure(desk: Desk, symbol: str) -> Decimal:
     """Return the absolute notional open or pending on a symbol, both directions added."""
-    return sum((_notional(desk, trade) for trade in desk.book.of_symbol(symbol)), ZERO)
+    return _notional_of(desk, desk.book.of_symbol(symbol))
 
 
 def total_exposure(desk: Desk) -> Decimal:
     """Return the absolute notional open or pending on all symbols."""
-    return sum((_notional(desk, trade) for trade in desk.book.active.values()), ZERO)
+    return _notional_of(desk, desk.book.active.values())
+
+
+def _notional_of(desk: Desk, trades: Iterable[Trade]) -> Decimal:
+    total = ZERO
+    for trade in trades:
+        total += _notional(desk, trade)
+    return total
 
 
 Valued = tuple[Trade, Decimal, Decimal]

@@ -187,5 +187,5 @@ def _walker(names: tuple[str, ...]) -> tuple[type[Values], Callable[..., Iterato
 def value_at(values: Values, index: int) -> Values:
     """Return the floats of one candle out of columns, as a live decision would see them."""
     row = Values()
-    row.__dict__.update({name: column[index].item() for name, column in values.__dict__.items()})
+    row.__dict__.update({name: column.item(index) for name, column in values.__dict__.items()})
     return row

@@ -88,8 +88,7 @@ class Account:
         return held
 
     def cross_wallet(self) -> Decimal:
-        isolated = (position.isolated_wallet for position in self._state.positions.values())
-        return self._state.wallet.balance - sum(isolated, ZERO)
+        return self._state.wallet.balance - self._state.set_aside()
 
     def cross_margin(self, *, leaving_out: str | None = None) -> CrossMargin:
         """Return the cross pool, optionally without the positions of one symbol."""
@@ -107,15 +106,16 @@ class Account:
     def exposure(self, symbol: str) -> Exposure:
         """Return the symbol's notionals as they are now."""
         mark = self._context.mark(symbol)
-        held = [position.quantity * mark for position in self.open_positions(symbol)]
+        long = short = ZERO
+        for position in self.open_positions(symbol):
+            value = position.quantity * mark
+            if value > 0:
+                long += value
+            else:
+                short -= value
         desk = self._context.desks.get(symbol)
-        return Exposure(
-            long=sum((value for value in held if value > 0), ZERO),
-            short=-sum((value for value in held if value < 0), ZERO),
-            bids=desk.bid_notional if desk else ZERO,
-            asks=desk.ask_notional if desk else ZERO,
-            is_hedge=self._state.settings.is_hedge_mode,
-        )
+        bids, asks = (ZERO, ZERO) if desk is None else (desk.bid_notional, desk.ask_notional)
+        return Exposure(long, short, bids, asks, self._state.settings.is_hedge_mode)
 
     def available(self) -> Decimal:
         """Return what new orders may use; negative when positions already ask for more than there is."""

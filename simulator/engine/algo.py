@@ -33,6 +33,8 @@ from simulator.engine.retention import is_kept
 from simulator.engine.state import Position, snapshot
 
 _HUNDRED = Decimal(100)
+_NOT_NUMBERED = 0
+"""The algo id of an order that is not accepted yet."""
 
 
 class AlgoService:
@@ -227,22 +229,22 @@ class AlgoService:
         life = request.time_in_force or TimeInForce.GTC
         now_ms = self._context.now_ms
         return AlgoOrder(
-            algo_id=0,
-            client_algo_id=request.client_algo_id or "",
-            symbol=request.symbol,
-            side=request.side,
-            type=request.type,
-            position_side=request.position_side,
-            time_in_force=TimeInForce.GTE_GTC if request.close_position else life,
-            quantity=request.quantity or ZERO,
-            price=request.price or ZERO,
-            trigger_price=request.trigger_price or ZERO,
-            working_type=request.working_type,
-            close_position=request.close_position,
-            price_protect=request.price_protect,
-            reduce_only=is_reducing,
-            create_time_ms=now_ms,
-            update_time_ms=now_ms,
+            _NOT_NUMBERED,
+            request.client_algo_id or "",
+            request.symbol,
+            request.side,
+            request.type,
+            request.position_side,
+            TimeInForce.GTE_GTC if request.close_position else life,
+            request.quantity or ZERO,
+            request.price or ZERO,
+            request.trigger_price or ZERO,
+            request.working_type,
+            request.close_position,
+            request.price_protect,
+            is_reducing,
+            now_ms,
+            now_ms,
             activate_price=request.activate_price or ZERO,
             callback_rate=request.callback_rate or ZERO,
             price_match=request.price_match or "NONE",

@@ -8,10 +8,11 @@ from __future__ import annotations
 from bisect import bisect_left, insort
 from decimal import Decimal
 
-from core.enums import OrderType, Side, WorkingType
+from core.enums import AlgoStatus, OrderType, Side, WorkingType
 from simulator.engine.orders import ZERO, AlgoOrder, PlainOrder
 from simulator.engine.port import SpecLike
 
+_STOPS = frozenset({OrderType.STOP, OrderType.STOP_MARKET})
 Entry = tuple[Decimal, int]
 """(sort key, id): the key is the price, negated where the highest comes first."""
 
@@ -116,7 +117,9 @@ class SymbolDesk:
             _discard(side, entry)
 
     def close_algo(self, algo: AlgoOrder) -> None:
-        self.unwatch(algo)
+        """Let go of a conditional order that ends; call before its row is changed. A triggered one waits no more."""
+        if algo.status is AlgoStatus.NEW:
+            self.unwatch(algo)
         self.open_algos.pop(algo.algo_id, None)
 
     def crossing(self, side: Side, price: Decimal) -> list[PlainOrder]:
@@ -145,8 +148,7 @@ class SymbolDesk:
 
 def triggers_on_rise(order_type: OrderType, side: Side) -> bool:
     """Whether the trigger is reached from below: buy stops and sell take-profits (protocol section 5)."""
-    is_stop = order_type in (OrderType.STOP, OrderType.STOP_MARKET)
-    return is_stop is (side is Side.BUY)
+    return (order_type in _STOPS) is (side is Side.BUY)
 
 
 def _entry(order: PlainOrder) -> Entry:

@@ -27,7 +27,7 @@ def check_quantity(instrument: Instrument, quantity: Decimal, *, is_market: bool
     """LOT_SIZE, or MARKET_LOT_SIZE for market orders."""
     if quantity <= 0:
         raise ApiError(-4003, "Quantity less than or equal to zero.")
-    if _decimals(quantity) > instrument.quantity_precision:
+    if _is_finer(quantity, instrument.quantity_precision):
         raise ApiError(PRECISION.code, PRECISION.message)
     smallest = instrument.market_min_quantity if is_market else instrument.min_quantity
     largest = instrument.market_max_quantity if is_market else instrument.max_quantity
@@ -59,7 +59,7 @@ def check_trigger_price(instrument: Instrument, price: Decimal) -> None:
 
 
 def _check_tick(instrument: Instrument, price: Decimal) -> None:
-    if _decimals(price) > instrument.price_precision:
+    if _is_finer(price, instrument.price_precision):
         raise ApiError(PRECISION.code, PRECISION.message)
     if price < instrument.min_price:
         raise ApiError(-4013, "Price less than min price.")
@@ -102,6 +102,7 @@ def _on_tick(instrument: Instrument, price: Decimal) -> str:
     return plain(price - price % instrument.tick_size)
 
 
-def _decimals(value: Decimal) -> int:
-    exponent = value.normalize().as_tuple().exponent
-    return max(0, -exponent) if isinstance(exponent, int) else 0
+def _is_finer(value: Decimal, decimals: int) -> bool:
+    """Whether a value has digits beyond so many decimals; trailing zeros are none."""
+    shifted = value.scaleb(decimals)
+    return shifted != shifted.to_integral_value()

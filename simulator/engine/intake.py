@@ -9,6 +9,7 @@ from simulator.engine.context import Context
 from simulator.engine.errors import ApiError, unwanted_parameter
 from simulator.engine.orders import ZERO, PlainOrder
 
+_CLOSING_SIDE = {PositionSide.LONG: Side.SELL, PositionSide.SHORT: Side.BUY}
 SELF_TRADE_MODES = ("EXPIRE_TAKER", "EXPIRE_MAKER", "EXPIRE_BOTH")
 
 
@@ -28,8 +29,7 @@ def check_mode(context: Context, position_side: PositionSide, reduce_only: bool 
 
 def closes_leg(side: Side, position_side: PositionSide) -> bool:
     """Whether an order of a hedge leg can only shrink it: SELL of LONG, BUY of SHORT."""
-    closing = {PositionSide.LONG: Side.SELL, PositionSide.SHORT: Side.BUY}
-    return closing.get(position_side) is side
+    return _CLOSING_SIDE.get(position_side) is side
 
 
 def closable(context: Context, symbol: str, side: Side, position_side: PositionSide) -> Decimal:

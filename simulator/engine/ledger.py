@@ -112,19 +112,19 @@ class Ledger:
     ) -> Trade:
         counters = self._state.counters
         trade = Trade(
-            trade_id=counters.trade_id,
-            order_id=order.order_id,
-            symbol=order.symbol,
-            side=order.side,
-            position_side=order.position_side,
-            price=price,
-            quantity=quantity,
-            quote_quantity=price * quantity,
-            realised_pnl=realised,
-            commission=fee,
-            commission_asset=self._state.wallet.asset,
-            is_maker=is_maker,
-            time_ms=self._context.now_ms,
+            counters.trade_id,
+            order.order_id,
+            order.symbol,
+            order.side,
+            order.position_side,
+            price,
+            quantity,
+            price * quantity,
+            realised,
+            fee,
+            self._state.wallet.asset,
+            is_maker,
+            self._context.now_ms,
         )
         counters.trade_id += 1
         self._state.touch(counters)
@@ -149,14 +149,14 @@ class Ledger:
         state.wallet.balance += amount
         state.wallet.update_time_ms = self._context.now_ms
         row = Income(
-            tran_id=state.counters.tran_id,
-            symbol=symbol,
-            income_type=kind,
-            income=amount,
-            asset=state.wallet.asset,
-            info=info or (str(trade_id) if trade_id else kind),
-            trade_id=trade_id,
-            time_ms=self._context.now_ms,
+            state.counters.tran_id,
+            symbol,
+            kind,
+            amount,
+            state.wallet.asset,
+            info or (str(trade_id) if trade_id else kind),
+            trade_id,
+            self._context.now_ms,
         )
         state.counters.tran_id += 1
         state.touch(state.counters)
@@ -166,23 +166,23 @@ class Ledger:
     def tell_account(self, reason: str, positions: tuple[Position, ...], *, change: Decimal = ZERO) -> None:
         """Push ACCOUNT_UPDATE with the balance and the given positions as they are now."""
         state = self._state
-        isolated = sum((position.isolated_wallet for position in state.positions.values()), ZERO)
-        balance = BalanceChange(state.wallet.asset, state.wallet.balance, state.wallet.balance - isolated, change)
+        wallet = state.wallet
+        balance = BalanceChange(wallet.asset, wallet.balance, wallet.balance - state.set_aside(), change)
         rows = tuple(self._position_change(position) for position in positions)
         self._context.emit(AccountEvent(reason, (balance,), rows, self._context.now_ms))
 
     def _position_change(self, position: Position) -> PositionChange:
         return PositionChange(
-            symbol=position.symbol,
-            position_side=position.side,
-            quantity=position.quantity,
-            entry_price=money.shown(position.entry_price),
-            break_even_price=money.shown(position.break_even_price),
-            accumulated_realised=position.realised,
-            unrealised_pnl=money.shown(position.unrealised(self._context.mark(position.symbol))),
-            margin_type=self._context.symbol_settings(position.symbol).margin_type,
-            isolated_wallet=position.isolated_wallet,
-            margin_asset=self._state.wallet.asset,
+            position.symbol,
+            position.side,
+            position.quantity,
+            money.shown(position.entry_price),
+            money.shown(position.break_even_price),
+            position.realised,
+            money.shown(position.unrealised(self._context.mark(position.symbol))),
+            self._context.symbol_settings(position.symbol).margin_type,
+            position.isolated_wallet,
+            self._state.wallet.asset,
         )
 
     def tell_order(

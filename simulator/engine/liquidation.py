@@ -47,10 +47,16 @@ class Pool:
 
     def balance(self) -> Decimal:
         wallet = self.positions[0].isolated_wallet if self.is_isolated else self._account.cross_wallet()
-        return wallet + sum((p.unrealised(self._context.mark(p.symbol)) for p in self.positions), ZERO)
+        unrealised = ZERO
+        for position in self.positions:
+            unrealised += position.unrealised(self._context.mark(position.symbol))
+        return wallet + unrealised
 
     def maintenance(self) -> Decimal:
-        return sum((self._account.maintenance(position) for position in self.positions), ZERO)
+        maintenance = ZERO
+        for position in self.positions:
+            maintenance += self._account.maintenance(position)
+        return maintenance
 
 
 class Liquidation:
@@ -84,9 +90,16 @@ class Liquidation:
         positions = self._account.open_positions()
         if not positions:
             return []
-        isolated = [[position] for position in positions if self._context.is_isolated(position.symbol)]
-        cross = [position for position in positions if not self._context.is_isolated(position.symbol)]
-        return [Pool(self._context, self._account, group) for group in [*isolated, cross] if group]
+        groups: list[list[Position]] = []
+        cross: list[Position] = []
+        for position in positions:
+            if self._context.is_isolated(position.symbol):
+                groups.append([position])
+            else:
+                cross.append(position)
+        if cross:
+            groups.append(cross)
+        return [Pool(self._context, self._account, group) for group in groups]
 
     def _pool_of(self, position: Position) -> Pool:
         return next(pool for pool in self._pools() if any(member is position for member in pool.positions))

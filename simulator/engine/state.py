@@ -139,6 +139,13 @@ class State:
             found = self.positions[key] = Position(symbol, side)
         return found
 
+    def set_aside(self) -> Decimal:
+        """Return the part of the wallet that isolated positions have to themselves."""
+        isolated = ZERO
+        for position in self.positions.values():
+            isolated += position.isolated_wallet
+        return isolated
+
     def add(self, row: Row) -> None:
         """Store a new row, index it and note it for the journal."""
         self._index(row)
