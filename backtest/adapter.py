@@ -61,20 +61,17 @@ class Listed:
 
     def __init__(self) -> None:
         self.fills: dict[int, FillReport] = {}
-        self.incomes: dict[tuple[int, str], IncomeReport] = {}
+        self.incomes: dict[int, IncomeReport] = {}
 
     def fill(self, row: Trade) -> FillReport:
-        report = self.fills.get(row.trade_id)
-        if report is None:
-            report = self.fills[row.trade_id] = fill_report(row, "")
+        """Return the report of a fill that is listed for the first time."""
+        report = self.fills[row.trade_id] = fill_report(row, "")
         return report
 
     def income(self, row: Income) -> IncomeReport:
-        key = (row.tran_id, row.income_type)
-        report = self.incomes.get(key)
-        if report is None:
-            report = IncomeReport(row.tran_id, row.income_type, row.symbol, row.income, row.asset, row.time_ms)
-            self.incomes[key] = report
+        """Return the report of a ledger row that is listed for the first time."""
+        report = IncomeReport(row.tran_id, row.income_type, row.symbol, row.income, row.asset, row.time_ms)
+        self.incomes[row.tran_id] = report
         return report
 
 
@@ -132,10 +129,12 @@ def _read(exchange: Exchange, command: VenueCommand, listed: Listed) -> object: 
     if isinstance(command, FetchFills):
         rows = exchange.user_trades(command.symbol, command.from_trade_id, limit=1_000)
         start = command.start_time_ms or 0
-        return tuple([listed.fill(row) for row in rows if row.time_ms >= start])
+        told = listed.fills
+        return tuple([told.get(row.trade_id) or listed.fill(row) for row in rows if row.time_ms >= start])
     if isinstance(command, FetchIncome):
         ledger = exchange.income(start_ms=command.start_time_ms, limit=1_000)
-        return tuple([listed.income(row) for row in ledger])
+        known = listed.incomes
+        return tuple([known.get(row.tran_id) or listed.income(row) for row in ledger])
     if isinstance(command, FetchSymbolConfig):
         configs = exchange.symbol_config(command.symbol)
         return tuple(SymbolConfig(c.symbol, c.leverage, c.margin_type) for c in configs)

@@ -128,11 +128,12 @@ class Account:
         """Set the open positions' result and margin, and follow the peak."""
         self.unrealized_pnl = unrealized_pnl
         self.margin_used = margin_used
-        equity = self.equity
-        if equity is not None:
-            self.peak_equity = max(self.peak_equity, equity)
-            if self.day_start_equity is None:
-                self.day_start_equity = equity
+        if self.wallet is None:
+            return
+        equity = self.wallet + unrealized_pnl
+        self.peak_equity = max(self.peak_equity, equity)
+        if self.day_start_equity is None:
+            self.day_start_equity = equity
 
     def start_day(self) -> None:
         """A new UTC day: its limits count from the equity of now."""

@@ -43,6 +43,7 @@ from core.restore import RestoredState
 from executor import audit, deadman, entry, fencing, kill, ledger, valuation
 from executor.account import Account
 from executor.book import Book
+from executor.calm import AT_ONCE, Calm, calm_of
 from executor.days import DayLedger
 from executor.desk import Desk
 from executor.halts import Halts
@@ -111,6 +112,8 @@ class TradingCore:
         self._stat_venue_ms = 0
         self._mark_at_ms = 0
         self._is_valued = False
+        self._calm: Calm | None = None
+        """How long ticks do nothing, worked out when asked; unknown again after every event that is no price."""
         self._replies = Replies(self._desk, self._income, self._reconciler)
         self._handlers = self._event_handlers()
 
@@ -137,10 +140,37 @@ class TradingCore:
         kind = type(event)
         if kind is not SignalReceived:
             self._is_valued = False
+        if kind is not PriceUpdated and kind is not MarkPriceUpdated:
+            self._calm = None
         self._take_time(event)
         handler = self._handlers.get(kind)
         if handler is not None:
             handler(event)
+
+    def let_pass(self, now_ms: int, venue_ms: int) -> bool:
+        """Let time pass without a tick at `now_ms` (our clock) and `venue_ms`, and return True, where the tick would
+        change nothing else; False when it may be due, in doubt too: then it has to be sent.
+
+        For a caller that would rather not send ticks for nothing: with them and without, the effects are the same.
+        """
+        if now_ms >= self._mark_at_ms or self._stat_ms is None:
+            return False
+        desk = self._desk
+        now_ms, venue_ms = max(now_ms, desk.now_ms), max(venue_ms, desk.venue_ms)
+        if self._calm is None:
+            self._calm = self._find_calm()
+        if not self._calm.lasts(now_ms, venue_ms):
+            return False
+        desk.now_ms, desk.venue_ms = now_ms, venue_ms
+        return True
+
+    def _find_calm(self) -> Calm:
+        desk, policy = self._desk, self._desk.policy
+        if self._stat_ms is None:
+            return AT_ONCE
+        stat_ms = self._stat_ms + policy.account_stat_every_ms
+        stat_venue_ms = self._stat_venue_ms + policy.account_stat_venue_ms
+        return calm_of(desk, min(self._mark_at_ms, stat_ms, self._reconciler.due_ms(desk)), stat_venue_ms)
 
     def view(self) -> CoreView:
         """Return a read-only picture for heartbeat, summary and tests."""

@@ -36,7 +36,8 @@ class DayLedger:
         self._rows = {(row.strategy, row.symbol, row.day): row for row in restored}
         self._nets: dict[str, Decimal] | None = None
         self.day = ""
-        self._day_end_ms = 0
+        self.day_end_ms = 0
+        """Venue time at which `roll` enters the next day."""
         self.consecutive_losses = consecutive_losses
         """Losing trades in a row today."""
         self.won = 0
@@ -46,13 +47,13 @@ class DayLedger:
 
     def roll(self, time_ms: int) -> bool:
         """Enter the day of `time_ms`; True when it is a new one."""
-        if time_ms < self._day_end_ms:
+        if time_ms < self.day_end_ms:
             return False
         if self.day:
             self.consecutive_losses = self._losses_before = 0
             self._lost.clear()
         self.day = utc_day(time_ms)
-        self._day_end_ms = time_ms - time_ms % DAY_MS + DAY_MS
+        self.day_end_ms = time_ms - time_ms % DAY_MS + DAY_MS
         kept = (self.day, utc_day(time_ms - DAY_MS))
         self._rows = {key: row for key, row in self._rows.items() if key[2] in kept}
         self._nets = None

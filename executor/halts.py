@@ -48,6 +48,11 @@ class Halts:
     def is_active(self, scope: str, reason: str) -> bool:
         return (scope, reason) in self._active
 
+    def next_end_ms(self) -> int | None:
+        """Return when the next halt ends by itself (venue time), or None."""
+        ends = [halt.until_time_ms for halt in self._active.values() if halt.until_time_ms is not None]
+        return min(ends, default=None)
+
     def expire(self, now_ms: int) -> list[HaltRecord]:
         """Lift every halt whose time is over; returns the records to write."""
         if not self._active:

@@ -35,18 +35,20 @@ class IncomeBook:
     def take(self, desk: Desk, rows: Iterable[IncomeReport]) -> set[str]:
         """Book new rows and return the symbols that were traded according to them."""
         traded: set[str] = set()
-        for row in rows:
+        seen, newest_ms = self._seen, self.newest_time_ms or 0
+        for row in rows:  # after a restart these are the rows of an hour
             key = (row.transaction_id, row.income_type)
-            if key in self._seen:
+            if key in seen:
                 continue
-            self._seen[key] = None
-            if len(self._seen) > _SEEN_MAX:
-                self._seen.popitem(last=False)
-            self.newest_time_ms = max(self.newest_time_ms or 0, row.event_time_ms)
+            seen[key] = None
+            if row.event_time_ms > newest_ms:
+                newest_ms = self.newest_time_ms = row.event_time_ms
             if row.income_type in _TOLD_BY_FILLS:
                 traded.add(row.symbol)
             else:
                 self._book(desk, row)
+        while len(seen) > _SEEN_MAX:
+            seen.popitem(last=False)
         return traded
 
     def _book(self, desk: Desk, row: IncomeReport) -> None:

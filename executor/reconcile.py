@@ -76,6 +76,13 @@ class Reconciler:
         if is_wanted or desk.now_ms >= self._next_ms:
             self._begin(desk)
 
+    def due_ms(self, desk: Desk) -> int:
+        """Return before which moment of our clock a tick does nothing here."""
+        if self._snapshot is not None:
+            return self._snapshot.started_ms + desk.policy.reconcile_ms_max
+        is_wanted = desk.wanted_reconcile is not None and not self._failures
+        return 0 if is_wanted else self._next_ms
+
     def _begin(self, desk: Desk) -> None:
         snapshot = Snapshot(desk.wanted_reconcile or "periodic", desk.now_ms)
         desk.wanted_reconcile = None

@@ -72,25 +72,31 @@ def steer_put_off(desk: Desk) -> None:
 
 
 def is_at_rest(desk: Desk, trade: Trade) -> bool:
-    """True when a look at `trade` would change nothing: entered, booked, guarded by a live stop, and no time is up.
+    """True when a look at `trade` would change nothing: entered, booked, guarded by a live stop, and no time is up."""
+    return stop_at_rest(desk, trade) is not None
+
+
+def stop_at_rest(desk: Desk, trade: Trade) -> TrackedOrder | None:
+    """Return the live stop of a trade at rest, None for any other trade.
 
     That is what most trades are at most looks. It is read from the state itself, so that nothing can be forgotten by a
-    change that fails to announce itself; in doubt the answer is False, which only costs the look.
+    change that fails to announce itself; in doubt the answer is None, which only costs the look.
     """
     if trade.state is not TradeState.PROTECTED or not trade.entry_counted or desk.unwinding:
-        return False
+        return None
     timers = trade.timers
     if timers.naked_since_ms is not None or timers.beyond_since_ms is not None or timers.fills_asked_ms is not None:
-        return False
+        return None
     if trade.exit_requested is not None or trade.lacks_fills or trade.leaves <= 0:  # what is open has an entry price
-        return False
+        return None
     legs = _resting_legs(trade)
     if legs is None:
-        return False
+        return None
     stop, target = legs
     if target is None and not trade.target_abandoned and not trade.plan.is_without_target:
-        return False
-    return not protection.is_beyond(desk, trade, stop) and not protection.is_held_too_long(desk, trade)
+        return None
+    is_due = protection.is_beyond(desk, trade, stop) or protection.is_held_too_long(desk, trade)
+    return None if is_due else stop
 
 
 def _resting_legs(trade: Trade) -> tuple[TrackedOrder, TrackedOrder | None] | None:

@@ -91,6 +91,10 @@ class _Group:
         changes = [one.fault.until_ms for one in self._present if one.fault.until_ms is not None]
         self._until = min([*changes, coming[0][0] if coming else _NEVER], default=_NEVER)
 
+    def drop(self, used_up: _Armed) -> None:
+        """Ask a fault no more that calls have used up."""
+        self._present = [one for one in self._present if one is not used_up]
+
     def forget_done(self) -> None:
         """Drop what can never take hold again."""
         self._present = [one for one in self._present if not one.is_done]
@@ -243,7 +247,9 @@ class FaultInjector:
 
     def _present(self, site: Site, now_ms: int) -> list[_Armed]:
         """Return the faults of a place that have begun and not ended by the clock: mostly none, at every call."""
-        return self._lasting[site].at(self.elapsed_ms(now_ms))
+        if self._started_ms is None:
+            self._started_ms = now_ms
+        return self._lasting[site].at(now_ms - self._started_ms)
 
     def _meet(
         self, site: Site, kinds: frozenset[FaultKind], now_ms: int, subject: str, matches: Callable[[str], bool]
@@ -260,6 +266,8 @@ class FaultInjector:
                 armed.used += 1
                 met = fault
                 self._note(fault, now_ms, subject)
+                if fault.hits is not None and armed.used >= fault.hits:
+                    self._lasting[site].drop(armed)
         return met
 
     def _note(self, fault: Fault, now_ms: int, subject: str) -> None:

@@ -79,8 +79,8 @@ class FaultyMarket:
         return price if factor == ONE else (price * factor).quantize(EIGHT, rounding=ROUND_HALF_EVEN)
 
     def last_price(self, symbol: str) -> Decimal:
-        price = self._market.last_price(symbol)
-        return self._price(symbol, price, self._factor(symbol)) if symbol in self._moves else price
+        price, moves = self._market.last_price(symbol), self._moves.get(symbol)
+        return price if moves is None else self._price(symbol, price, moves[-1][1])
 
     def best_bid(self, symbol: str) -> Decimal:
         return self._price(symbol, self._market.best_bid(symbol), self._factor(symbol))
@@ -126,7 +126,9 @@ class FaultyMarket:
                 yield KlineClosed(event.symbol, event.interval, self._candle(event.symbol, event.kline), event.time_ms)
 
     def _trade(self, trade: MarketTrade) -> MarketTrade:
-        factor = self._factors(trade.symbol, trade.time_ms, trade.time_ms)[-1]
+        at_ms, factor = self._moves[trade.symbol][-1]
+        if trade.time_ms < at_ms:
+            factor = self._factors(trade.symbol, trade.time_ms, trade.time_ms)[-1]
         return trade if factor == ONE else replace(trade, price=self._price(trade.symbol, trade.price, factor))
 
     def _candle(self, symbol: str, view: KlineView) -> KlineView:

@@ -180,7 +180,7 @@ class Stream:
         if not self.is_ready or self.is_deaf:
             world.excuses.note_unheard(symbol)
             return
-        delay = world.rng.randrange(1, 40)
+        delay = world.between(1, 40)
         fault = None
         if world.bends_frames:
             fault = world.injector.on_frame(("private", NAMES[type(event)]), world.now_ms)

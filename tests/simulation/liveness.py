@@ -4,13 +4,15 @@ nothing."""
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import fields
 from decimal import Decimal
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from core.enums import AlgoStatus, OrderStatus, PositionMode, PositionSide
 from core.ids import ClientOrderId
-from core.records import AlertRecord, PositionRecord, TradeState
+from core.records import AlertRecord, FillRecord, IntentRecord, OrderRecord, PositionRecord, TradeState
 from tests.simulation.world import World
 
 if TYPE_CHECKING:
@@ -20,6 +22,17 @@ ZERO = Decimal(0)
 _SIGN = {PositionSide.BOTH: 0, PositionSide.LONG: 1, PositionSide.SHORT: -1}
 _OVER = {s.value for s in OrderStatus if s.is_terminal} | {s.value for s in AlgoStatus if s.is_terminal}
 _WAITING = (TradeState.IN_DOUBT, TradeState.SUBMITTED, TradeState.INTENT)
+
+
+def _all_but(kind: type[Any], *left_out: str) -> Callable[[object], tuple[Any, ...]]:
+    """Return a reader of every field of a row but those that tell only the time or the way of writing."""
+    return attrgetter(*(one.name for one in fields(kind) if one.name not in left_out))
+
+
+_INTENT = _all_but(IntentRecord, "updated_time_ms", "evidence")
+_ORDER = _all_but(OrderRecord, "updated_time_ms", "detail")
+_FILL = _all_but(FillRecord, "received_time_ms")
+_POSITION = _all_but(PositionRecord, "updated_time_ms")
 AVERAGE_TOLERANCE = Decimal("0.0001")
 
 
@@ -181,10 +194,10 @@ class Liveness:
         """Return the rows that a restart must leave as they are, without what only tells the time of writing."""
         rows = self._rows
         return {
-            "intents": {key: replace(row, updated_time_ms=0, evidence="") for key, row in rows.intents.items()},
-            "orders": {key: replace(row, updated_time_ms=0, detail="") for key, row in rows.orders.items()},
-            "fills": {key: replace(row, received_time_ms=0) for key, row in rows.fills.items()},
-            "positions": {key: replace(row, updated_time_ms=0) for key, row in rows.positions.items()},
+            "intents": {key: _INTENT(row) for key, row in rows.intents.items()},
+            "orders": {key: _ORDER(row) for key, row in rows.orders.items()},
+            "fills": {key: _FILL(row) for key, row in rows.fills.items()},
+            "positions": {key: _POSITION(row) for key, row in rows.positions.items()},
             "incomes": {key: row for key, row in rows.incomes.items() if row.income_type != "TRANSFER"},
             "halts": {key: row.active for key, row in rows.halts.items() if row.until_time_ms is None},
         }

@@ -189,7 +189,8 @@ class Process:
         if now_ms >= self._renew_ms:
             self._renew()
         self._retry()
-        self._hear(Tick(now_ms, now_ms))
+        if world.every_tick or not self.core.let_pass(now_ms, now_ms):
+            self._hear(Tick(now_ms, now_ms))
         self._tick_at_ms = now_ms + (TICK_MS if now_ms < self._busy_until_ms else world.step_ms)
         world.at(self._tick_at_ms, self._tick)
 

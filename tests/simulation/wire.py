@@ -81,13 +81,13 @@ _QUERY = {False: Call(f"GET {ORDER}"), True: Call(f"GET {ALGO}")}
 
 
 def call_of(command: VenueCommand) -> Call:
+    read = _READS.get(type(command))
+    if read is not None:
+        return read
     if isinstance(command, SubmitOrder):
         return _SUBMIT[isinstance(command.approved.order, AlgoOrderRequest)]
-    if isinstance(command, CancelOrder):
-        return _CANCEL[command.service is OrderService.ALGO]
-    if isinstance(command, QueryOrder):
-        return _QUERY[command.service is OrderService.ALGO]
-    return _READS[type(command)]
+    assert isinstance(command, CancelOrder | QueryOrder)
+    return (_CANCEL if isinstance(command, CancelOrder) else _QUERY)[command.service is OrderService.ALGO]
 
 
 def symbol_of(command: VenueCommand) -> str:
@@ -129,9 +129,7 @@ class Wire:
     def _leave(self, process: Process, command: VenueCommand, call: Call) -> None:
         world, sent_ms = self._world, self._world.now_ms
         stamp_ms = sent_ms + process.offset_ms
-        rng = world.rng
-        there = rng.randrange(2, 60)
-        back = rng.randrange(2, 60)
+        there, back = world.between(2, 60), world.between(2, 60)
         world.at(sent_ms + there, lambda: self._arrive(process, command, call, sent_ms, stamp_ms, back))
 
     def _arrive(

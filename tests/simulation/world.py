@@ -106,6 +106,7 @@ class World:
         symbols: int = 3,
         step_ms: int = 1_000,
         trace: bool = False,
+        every_tick: bool = False,
     ) -> None:
         self.seed = seed
         self.rng = Random(f"world:{seed}")
@@ -114,6 +115,8 @@ class World:
         self.symbols = SYMBOLS[:symbols]
         self.step_ms = step_ms
         self.is_traced = trace
+        self.every_tick = every_tick
+        """Send ticks also when the core says that they would do nothing."""
         self.log: list[str] = []
         self.violations: list[str] = []
         self.injected: Counter[str] = Counter()
@@ -138,7 +141,7 @@ class World:
         self._signal_chance = step_ms / 1_000 / signal_pause_s
         self._prices_told = 0
         self.bends_frames = False
-        self._frame_faults = [fault for fault in self.plan.schedule.faults if fault.kind in FRAMES]
+        self._bends = [(fault.at_ms, fault.until_ms) for fault in self.plan.schedule.faults if fault.kind in FRAMES]
         self._build_exchange(hedge=hedge)
         self.epoch = 0
         self.lease_renewed_ms = START_MS
@@ -184,6 +187,15 @@ class World:
         self._seq = seq = self._seq + 1
         now_ms = self.now_ms
         _push(self._queue, (time_ms if time_ms > now_ms else now_ms, seq, action))
+
+    def between(self, low: int, high: int) -> int:
+        """Draw a whole number from `low` to below `high`: the very draw of `randrange`, without its checks."""
+        width = high - low
+        bits, draw = width.bit_length(), self.rng.getrandbits
+        number = draw(bits)
+        while number >= width:
+            number = draw(bits)
+        return low + number
 
     def run(self, until_ms: int | None = None) -> None:
         queue, disk, end_ms = self._queue, self.disk, until_ms or self.end_ms
@@ -286,9 +298,7 @@ class World:
         """Let the venue's faults begin, end and happen that are due."""
         self.advance()
         now = self.elapsed_ms
-        self.bends_frames = any(
-            fault.at_ms <= now and (fault.until_ms is None or fault.until_ms > now) for fault in self._frame_faults
-        )
+        self.bends_frames = any(at_ms <= now and (end_ms is None or end_ms > now) for at_ms, end_ms in self._bends)
         self.desk.tick()
         self.deliver(self.exchange.drain_events())
         self.watch.resync()

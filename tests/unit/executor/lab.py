@@ -140,24 +140,24 @@ class Rows:
     fill_writes: list[tuple[str, int]] = field(default_factory=list)
 
     def write(self, record: Record) -> None:
-        if isinstance(record, IntentRecord):
+        if type(record) is IntentRecord:
             self.intents[record.intent_id] = record
-        elif isinstance(record, OrderRecord):
+        elif type(record) is OrderRecord:
             self.orders[record.client_order_id] = record
-        elif isinstance(record, FillRecord):
+        elif type(record) is FillRecord:
             self.fill_writes.append((record.symbol, record.trade_id))
             self.fills.setdefault((record.symbol, record.trade_id), record)
-        elif isinstance(record, PositionRecord):
+        elif type(record) is PositionRecord:
             self.positions[record.intent_id] = record
-        elif isinstance(record, IncomeRecord):
+        elif type(record) is IncomeRecord:
             self.incomes.setdefault((record.transaction_id, record.income_type), record)
-        elif isinstance(record, HaltRecord):
+        elif type(record) is HaltRecord:
             self.halts[record.scope, record.reason] = record
-        elif isinstance(record, PerformanceRecord):
+        elif type(record) is PerformanceRecord:
             self.performance[record.strategy, record.symbol, record.day] = record
-        elif isinstance(record, SignalRecord):
+        elif type(record) is SignalRecord:
             self.signals[record.signal.signal_id] = record
-        elif isinstance(record, DenialRecord):
+        elif type(record) is DenialRecord:
             self.denials.append(record)
         else:
             self.others.append(record)
