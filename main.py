@@ -191,6 +191,7 @@ async def trade(settings: Settings, options: RunOptions) -> int:
         from alerts.sink import OutboxSink
         from alerts.slack import SlackChannel
         from commands.conditions import ConditionsLog, contracts_of
+        from commands.funding import FundingLog
         from commands.nightly import NightlyDrift
         from commands.pace import Parts, keep_pace
         from commands.watch import Session, has_ended, live_view, market_end, summarize, watch_health
@@ -271,7 +272,8 @@ async def trade(settings: Settings, options: RunOptions) -> int:
             venue_time=gateway,
             clock=clock,
         )
-        router.connect(candles=feed.accept, catch_up=feed.catch_up, events=executor.offer)
+        funding = FundingLog(database.writer)
+        router.connect(candles=feed.accept, catch_up=feed.catch_up, events=executor.offer, marks=funding.on_mark)
         market = BinanceMarketStream(venue.settings, clock, symbols, router, venue_time=gateway.venue_time)
         user = BinanceUserStream(venue.settings, gateway, clock, router, venue_time=gateway.venue_time)
         lag = LoopLagProbe(clock, on_lag=functools.partial(latency.record, "loop_lag"))
@@ -289,6 +291,7 @@ async def trade(settings: Settings, options: RunOptions) -> int:
         mode = settings.mode.value
         daily = DailySummary(alerts, database.repository, gateway, clock, mode=mode, review=nightly)
         gateway.on_sent, executor.on_sent = orders.on_wire, orders.on_recorded
+        market.is_held = executor.is_committing
         market.on_handled = functools.partial(latency.record, "message")
         watch_health(board, database, executor, feed, market, user, gateway, lag, latency)
 

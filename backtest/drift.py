@@ -7,7 +7,7 @@ trade that only one side made costs all that it brought. Of a trade that both ma
     size    (live quantity - replayed quantity) x replayed move                       risk
     entry   live quantity x (replayed entry - live entry), in the trade's direction   latency or fill
     exit    live quantity x (live exit - replayed exit), in the trade's direction     fill, or why it left otherwise
-    rest    funding: data; fees: fill
+    rest    funding: risk on another size, latency where only one of both held then, else data; fees: fill
 """
 
 from __future__ import annotations
@@ -257,7 +257,7 @@ def _split(live: Trade, replay: Trade, *, is_changed: bool) -> tuple[Part, ...]:
         parts.append(entry)
     parts += _exit(live, replay, entry.cause)
     if live.funding != replay.funding:
-        parts.append(Part(Cause.DATA, live.funding - replay.funding, "funding that the replay does not know"))
+        parts.append(_funding(live, replay, entry.cause))
     rest = cost - sum((part.cost for part in parts), ZERO)
     if rest or not parts:
         parts.append(Part(Cause.FILL, rest, "fees"))
@@ -271,6 +271,26 @@ def _entry(live: Trade, replay: Trade) -> Part:
     if late_ms > LATE_MS:
         return Part(Cause.LATENCY, cost, f"{text}, {late_ms / 1000:.1f} s after the close")
     return Part(Cause.FILL, cost, text)
+
+
+def _funding(live: Trade, replay: Trade, entry_cause: Cause) -> Part:
+    cost = live.funding - replay.funding
+    if not _lasted_alike(live, replay):
+        text = f"funding {live.funding:f} instead of {replay.funding:f}: they were not held at the same times"
+        same_exit = live.exit_reason == replay.exit_reason or replay.exit_price is None
+        return Part(Cause.LATENCY if same_exit else _cause_of_other_exit(live, replay, entry_cause), cost, text)
+    if live.quantity != replay.quantity and live.funding and replay.funding:
+        return Part(Cause.RISK, cost, f"funding {live.funding:f} instead of {replay.funding:f} on another size")
+    return Part(Cause.DATA, cost, f"funding {live.funding:f} instead of {replay.funding:f}: its rate was not stored")
+
+
+def _lasted_alike(live: Trade, replay: Trade) -> bool:
+    """Whether both entered in the same minute and left in the same one."""
+    return replay.entered_ms == _minute(live.entered_ms) and replay.exited_ms == _minute(live.exited_ms)
+
+
+def _minute(time_ms: int | None) -> int | None:
+    return None if time_ms is None else time_ms - time_ms % MINUTE_MS
 
 
 def _exit(live: Trade, replay: Trade, entry_cause: Cause) -> list[Part]:
@@ -296,7 +316,7 @@ def _exit(live: Trade, replay: Trade, entry_cause: Cause) -> list[Part]:
 def _cause_of_exit_price(live: Trade, replay: Trade) -> Cause:
     """A timed exit in another minute was late; everything else was filled at another price."""
     assert live.exited_ms is not None and replay.exited_ms is not None
-    in_another_minute = live.exited_ms - live.exited_ms % MINUTE_MS != replay.exited_ms
+    in_another_minute = _minute(live.exited_ms) != replay.exited_ms
     return Cause.LATENCY if live.exit_reason == ExitReason.MAX_HOLDING and in_another_minute else Cause.FILL
 
 

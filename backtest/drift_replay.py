@@ -19,6 +19,7 @@ from core.candle import INTERVAL_MS
 from core.errors import RuntimeFailure
 from core.records import Record, SignalRecord, SignalStatus
 from core.signal import Signal
+from simulator.market.model import FundingPoint
 from strategies.loader import ActiveStrategy
 
 _REFUSED = frozenset({SignalStatus.DENIED, SignalStatus.REFUSED})
@@ -30,7 +31,7 @@ class RecordedDay:
     day's last trade had ended; `wallet` is the account's at the start.
 
     `minutes` are the candles (open times) that the trader was there to judge, `held_until_ms` says by symbol how long
-    a position of an earlier day was in the way.
+    a position of an earlier day was in the way, `funding` what was paid.
     """
 
     start_ms: int
@@ -39,6 +40,7 @@ class RecordedDay:
     candles: Sequence[ReplayCandles]
     minutes: Collection[int]
     held_until_ms: Mapping[str, int] = field(default_factory=dict)
+    funding: Mapping[str, tuple[FundingPoint, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +83,7 @@ def replay_day(
             denied[key_of(record.signal)] = record.denial_code or ""
 
     settings = ReplaySettings(deposit=day.wallet, slippage_bps=slippage_bps)
-    result = Replay(decisions, conditions.config, settings, on_record=note).run()
+    result = Replay(decisions, conditions.config, settings, funding=day.funding, on_record=note).run()
     return ReplayedDay(tuple(_trade(one) for one in result.trades), denied)
 
 

@@ -69,7 +69,7 @@ def load_payments(data: str, symbols: Sequence[str]) -> tuple[dict[str, tuple[Fu
         found = load_funding(folder, symbols)
     if found:
         return found, ()
-    where = "the database keeps no funding rates" if folder is None else f"{folder} holds no funding"
+    where = "candles of a database are replayed without funding" if folder is None else f"{folder} holds no funding"
     return {}, (f"{where}: none is paid, and no entry is held back around its times",)
 
 

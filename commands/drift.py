@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from config.settings import Settings
     from database.recorded import RecordedSpan
     from database.repository import Repository
+    from simulator.market.model import FundingPoint
 
 HISTORY_DAYS = 2
 """So far back candles are read that indicators know what they knew that day."""
@@ -78,7 +79,7 @@ def compared(
     in_force = [(record.since_time_ms, read_conditions(record.conditions)) for record in span.conditions]
     first = in_force[0][1]
     strategies = first.strategies(StrategyBook(settings.strategies_dir, tuple(first.parameters)))
-    day = _recorded(span, start_ms, _candles(repository, first, start_ms))
+    day = _recorded(span, start_ms, _candles(repository, first, start_ms), first.config.quote_asset)
     replayed = replay_day(day, first, strategies, slippage_bps)
     live = _live(span)
     return compare(
@@ -101,7 +102,7 @@ def _candles(repository: Repository, conditions: Conditions, start_ms: int) -> S
     return load_tables(tables, "candles_1m", allow_gaps=True).candles
 
 
-def _recorded(span: RecordedSpan, start_ms: int, candles: Sequence[ReplayCandles]) -> RecordedDay:
+def _recorded(span: RecordedSpan, start_ms: int, candles: Sequence[ReplayCandles], quote_asset: str) -> RecordedDay:
     from backtest.drift_replay import RecordedDay
 
     end_ms = start_ms + DAY_MS
@@ -110,7 +111,32 @@ def _recorded(span: RecordedSpan, start_ms: int, candles: Sequence[ReplayCandles
     for position in span.carried:
         until_ms = end_ms if position.closed_time_ms is None else position.closed_time_ms
         held[position.symbol] = max(until_ms, held.get(position.symbol, 0))
-    return RecordedDay(start_ms, end_ms, span.wallet, candles, frozenset(span.minutes), held)
+    funding = _funding(span, candles, quote_asset)
+    return RecordedDay(start_ms, end_ms, span.wallet, candles, frozenset(span.minutes), held, funding)
+
+
+def _funding(
+    span: RecordedSpan, candles: Sequence[ReplayCandles], quote_asset: str
+) -> dict[str, tuple[FundingPoint, ...]]:
+    from backtest.drift_funding import Booking, Rate, funding_of
+
+    held = {
+        position.intent_id: position.direction.sign * position.entry_quantity
+        for position in (*span.carried, *span.positions)
+    }
+    return funding_of(
+        candles,
+        (Rate(one.symbol, one.funding_time_ms, one.rate) for one in span.funding),
+        (
+            Booking(
+                one.symbol,
+                one.event_time_ms,
+                one.amount,
+                held.get(one.intent_id) if one.intent_id is not None and one.asset == quote_asset else None,
+            )
+            for one in span.payments
+        ),
+    )
 
 
 def _live(span: RecordedSpan) -> list[Trade]:

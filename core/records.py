@@ -312,6 +312,18 @@ class ConditionsRecord:
     conditions: str
 
 
+@dataclass(frozen=True, slots=True)
+class FundingRecord:
+    """When a symbol pays funding and at which rate (a fraction, paid by longs when positive).
+
+    Key: (symbol, funding_time_ms). Written when the venue first names the time, with the rate that it expects then, and
+    again when the time has come, with the last rate that it named before."""
+
+    symbol: str
+    funding_time_ms: int
+    rate: Decimal
+
+
 Record = (
     SignalRecord
     | IntentRecord
@@ -328,4 +340,5 @@ Record = (
     | HaltRecord
     | AlertRecord
     | ConditionsRecord
+    | FundingRecord
 )

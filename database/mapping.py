@@ -26,6 +26,7 @@ from core.records import (
     DecisionRecord,
     DenialRecord,
     FillRecord,
+    FundingRecord,
     HaltRecord,
     IncomeRecord,
     IntentRecord,
@@ -46,6 +47,7 @@ from database.tables import (
     DecisionRow,
     DenialRow,
     FillRow,
+    FundingRow,
     HaltRow,
     IncomeRow,
     IntentRow,
@@ -278,5 +280,6 @@ MAPPINGS: dict[type[Any], TableMapping] = {
     HaltRecord: TableMapping(HaltRow, _plain_row, OnConflict.REPLACE, ("scope", "reason")),
     AlertRecord: TableMapping(AlertRow, _alert_row, OnConflict.KEEP, ("dedupe_key",)),
     ConditionsRecord: TableMapping(ConditionsRow, _plain_row, OnConflict.REPLACE, ("since_time",)),
+    FundingRecord: TableMapping(FundingRow, _plain_row, OnConflict.REPLACE, ("symbol", "funding_time")),
 }
 """Every member of `core.records.Record`; a test holds the two equal."""

@@ -8,24 +8,28 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import Connection, Select, or_, select
+from sqlalchemy import Connection, Select, inspect, or_, select
 
-from core.candle import INTERVAL_MS
-from core.records import ConditionsRecord, IntentRecord, PositionRecord, SignalRecord
+from core.candle import DAY_MS, INTERVAL_MS
+from core.records import ConditionsRecord, FundingRecord, IncomeRecord, IntentRecord, PositionRecord, SignalRecord
 from database.mapping import from_row, signal_from_row
 from database.tables import (
     AccountStatRow,
     ConditionsRow,
     DecisionRow,
+    FundingRow,
+    IncomeRow,
     IntentRow,
     PositionRow,
     SignalRow,
     table_of,
 )
+from database.totals import FUNDING
 from utils.timefmt import to_datetime, to_ms
 
 MINUTE_MS = INTERVAL_MS["1m"]
 _CONDITIONS, _DECISIONS, _INTENTS = table_of(ConditionsRow), table_of(DecisionRow), table_of(IntentRow)
+_FUNDING, _INCOME = table_of(FundingRow), table_of(IncomeRow)
 _POSITIONS, _SIGNALS, _STATS = table_of(PositionRow), table_of(SignalRow), table_of(AccountStatRow)
 
 
@@ -35,7 +39,8 @@ class RecordedSpan:
 
     `carried` are positions that were open when it began. `conditions` are those in force at the first judged candle,
     then each change. `minutes` are the open times of the minutes at whose end candles were judged; `wallet` the balance
-    at the first one, None when none is stored.
+    at the first one, None when none is stored. `funding` are the times and rates that the venue named, `payments` what
+    it booked of them, both to the end of the day after the span, into which trades may last.
     """
 
     signals: tuple[SignalRecord, ...]
@@ -45,6 +50,8 @@ class RecordedSpan:
     conditions: tuple[ConditionsRecord, ...]
     minutes: tuple[int, ...]
     wallet: Decimal | None
+    funding: tuple[FundingRecord, ...] = ()
+    payments: tuple[IncomeRecord, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +89,8 @@ def read_span(connection: Connection, start_ms: int, end_ms: int) -> RecordedSpa
         tuple(from_row(ConditionsRecord, row) for row in _conditions(read, began, end)),
         tuple(sorted(set(found))),
         _wallet(read, began),
+        _funding(read, start, to_datetime(end_ms + DAY_MS)),
+        _payments(read, start, to_datetime(end_ms + DAY_MS)),
     )
 
 
@@ -101,6 +110,21 @@ def _conditions(read: _Reader, began: datetime, end: datetime) -> Sequence[Mappi
     since = _CONDITIONS.c.since_time
     first = read.first(select(since).where(since <= began).order_by(since.desc())) or began
     return read.rows(select(_CONDITIONS).where(since >= first, since < end).order_by(since))
+
+
+def _funding(read: _Reader, start: datetime, end: datetime) -> tuple[FundingRecord, ...]:
+    if not inspect(read.connection).has_table(_FUNDING.name):  # nobody has traded with this version yet
+        return ()
+    time = _FUNDING.c.funding_time
+    rows = read.rows(select(_FUNDING).where(time >= start, time < end).order_by(time, _FUNDING.c.symbol))
+    return tuple(from_row(FundingRecord, row) for row in rows)
+
+
+def _payments(read: _Reader, start: datetime, end: datetime) -> tuple[IncomeRecord, ...]:
+    time = _INCOME.c.event_time
+    booked = select(_INCOME).where(_INCOME.c.income_type == FUNDING, time >= start, time < end)
+    rows = read.rows(booked.order_by(time, _INCOME.c.transaction_id))
+    return tuple(from_row(IncomeRecord, row) for row in rows)
 
 
 def _wallet(read: _Reader, began: datetime) -> Decimal | None:

@@ -355,6 +355,17 @@ class ConditionsRow(SQLModel, table=True):
     conditions: str = _text()
 
 
+class FundingRow(SQLModel, table=True):
+    """When a symbol pays funding, and at which rate; what was expected until the time came."""
+
+    __tablename__: ClassVar[str] = "funding"
+    __table_args__ = (Index("ix_funding_funding_time", "funding_time"),)
+
+    symbol: str = _text(primary_key=True)
+    funding_time: datetime = _moment(primary_key=True)
+    rate: Decimal = _money()
+
+
 class CommandRow(SQLModel, table=True):
     """A request of a person to the trader (kill, flatten, resume), enqueued by one process and taken by another."""
 

@@ -16,6 +16,8 @@ from typing import Any
 
 import pytest
 
+from backtest.drift import Drift
+from backtest.drift_causes import Cause
 from backtest.load import load
 from backtest.parameters import active_strategies
 from backtest.run import replay
@@ -149,6 +151,46 @@ def test_drift_of_a_day_in_lockstep_is_none(played: Played) -> None:
     trades = played.place.number("SELECT count(*) FROM positions WHERE state = 'closed'")
     assert (found.agreed, found.differences, found.still_open, quote_asset) == (trades, (), 0, "USDT")
     assert found.live_pnl == found.replay_pnl
+
+
+def test_drift_of_a_day_that_paid_funding_is_none_and_unknown_funding_is_data(played: Played, tmp_path: Path) -> None:
+    copy = tmp_path / "funded.db"
+    shutil.copy(played.place.database, copy)
+    with closing(sqlite3.connect(copy)) as connection, connection:
+        intent, symbol, opened, closed, funding, direction, quantity, price = connection.execute(
+            "SELECT intent_id, symbol, opened_time, closed_time, funding, direction, entry_quantity, entry_price "
+            "FROM positions ORDER BY closed_time - opened_time DESC LIMIT 1"
+        ).fetchone()
+        due_ms = (opened // 60_000 + 1) * 60_000
+        assert Decimal(funding) == 0 and due_ms + 60_000 < closed
+        # The market of a run in lock-step names no funding time, so nothing was held back around one.
+        (conditions,) = connection.execute("SELECT conditions FROM conditions").fetchone()
+        free = json.loads(conditions)
+        free["config"]["limits"] |= {"funding_window_before_ms": 0, "funding_window_after_ms": 0}
+        connection.execute("UPDATE conditions SET conditions = ?", (json.dumps(free),))
+        rate = Decimal("0.01234567") / Decimal(quantity) / Decimal(price) * (1 if direction == "LONG" else -1)
+        connection.execute("INSERT INTO funding VALUES (?, ?, ?)", (symbol, due_ms, f"{rate:.8f}"))
+        connection.execute(
+            "INSERT INTO income VALUES (7, 'FUNDING_FEE', ?, '-0.01234567', 'USDT', ?, ?)",
+            (symbol, due_ms + 12, intent),
+        )
+        connection.execute("UPDATE positions SET funding = '-0.01234567' WHERE intent_id = ?", (intent,))
+
+    def drift() -> Drift:
+        repository = open_repository(f"sqlite:///{copy}")
+        try:
+            start_ms = START_MS - START_MS % DAY_MS
+            return compared(repository, load_settings(Path(".env"), {"mode": Environment.SIM}), start_ms)[0]
+        finally:
+            repository.close()
+
+    known = drift()
+    assert (known.differences, known.still_open) == ((), 0)
+    with closing(sqlite3.connect(copy)) as connection, connection:
+        for table in ("funding", "income"):
+            connection.execute(f"DELETE FROM {table}")
+    (unknown,) = drift().differences
+    assert (unknown.cause, unknown.cost) == (Cause.DATA, Decimal("-0.01234567"))
 
 
 def test_drift_of_a_day_with_a_worse_fill_a_missed_candle_and_an_edit_names_each_cause_and_cost(

@@ -124,6 +124,31 @@ def test_compare_funding_and_fees_have_parts_of_their_own() -> None:
     assert parts(only(compare([live], [REPLAYED], Evidence()))) == [(Cause.DATA, D("-0.3")), (Cause.FILL, D("-0.1"))]
 
 
+def test_compare_funding_on_another_size_is_risk() -> None:
+    replayed = replace(REPLAYED, funding=D("-0.2"), pnl=D("-2.4"))
+    live = live_trade(quantity=D(3), funding=D("-0.3"))
+
+    assert parts(only(compare([live], [replayed], Evidence()))) == [(Cause.RISK, D(-1)), (Cause.RISK, D("-0.1"))]
+
+
+def test_compare_funding_of_a_trade_that_lasted_longer_is_latency_or_what_ended_it() -> None:
+    longer = live_trade(exited_ms=T0 + 10 * MINUTE, funding=D("-0.3"))
+    assert parts(only(compare([longer], [REPLAYED], Evidence()))) == [(Cause.LATENCY, D("-0.3"))]
+
+    kept = replace(REPLAYED, funding=D("-0.3"), pnl=D("-2.5"))
+    flattened = live_trade(exited_ms=T0 + 7 * MINUTE, exit_reason="flatten")
+    assert parts(only(compare([flattened], [kept], Evidence()))) == [(Cause.RISK, D(0)), (Cause.RISK, D("0.3"))]
+
+
+def test_compare_funding_of_an_unknown_rate_is_data_and_of_a_known_one_none() -> None:
+    live = live_trade(funding=D("-0.3"))
+    difference = only(compare([live], [REPLAYED], Evidence()))
+    assert parts(difference) == [(Cause.DATA, D("-0.3"))]
+    assert "its rate was not stored" in difference.parts[0].text
+    known = replace(REPLAYED, funding=D("-0.3"), pnl=D("-2.5"))
+    assert compare([live], [known], Evidence()).agreed == 1
+
+
 def test_compare_under_changed_parameters_blames_nothing_else() -> None:
     live = live_trade(quantity=D(3), entry_price=D("100.5"))
 

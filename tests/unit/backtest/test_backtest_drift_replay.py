@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from decimal import Decimal
+from decimal import ROUND_DOWN, Decimal
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +19,7 @@ from core.errors import RuntimeFailure
 from core.limits import RiskLimits, SizingPolicy, SymbolLimits, TradingConfig
 from core.orders import LeverageBracket
 from simulator.market.catalog import CATALOG
+from simulator.market.model import FundingPoint
 from strategies.loader import StrategyBook
 
 D = Decimal
@@ -31,11 +32,11 @@ DIPS = (300, 600, 900)
 """Minutes of the day at whose close the price has left its range: each is a signal to buy, and the target is met."""
 
 
-def candles() -> ReplayCandles:
-    """Two days without a trend; at `DIPS` of the second one the price falls by 1 % and comes back."""
+def candles(stays: int = 1) -> ReplayCandles:
+    """Two days without a trend; at `DIPS` of the second the price falls by 1 % and is back after `stays` minutes."""
     minutes = np.arange(2 * 1440, dtype=np.int64)
     close = 1_000_000 + np.random.default_rng(1).integers(-300, 300, len(minutes))
-    low_at = [1440 + minute for minute in DIPS]
+    low_at = [1440 + minute + more for minute in DIPS for more in range(stays)]
     close[low_at] = 990_000
     open_ = np.roll(close, 1)
     open_[0] = close[0]
@@ -106,6 +107,32 @@ def test_replay_day_tells_what_its_limits_refused() -> None:
 
     assert found.trades == ()
     assert found.denied == {key(minute): "min_balance" for minute in DIPS}
+
+
+def test_replay_day_pays_the_funding_of_the_day() -> None:
+    day = recorded(candles=[candles(stays=4)])
+    first = replayed(day).trades[0]
+    assert first.exited_ms == first.entered_ms + 3 * MINUTE
+    due = FundingPoint(first.entered_ms + MINUTE, D("0.001"), D(0))
+
+    paid = replayed(replace(day, funding={SYMBOL: (due,)})).trades
+
+    at = int(np.searchsorted(day.candles[0].open_time, due.time_ms))
+    price = day.candles[0].price(int(day.candles[0].open[at]))
+    amount = -(first.quantity * price * due.rate).quantize(D("1E-8"), ROUND_DOWN)
+    assert (paid[0].funding, paid[0].pnl) == (amount, first.pnl + amount)
+    assert [trade.funding for trade in paid[1:]] == [0, 0]
+
+
+def test_replay_day_holds_entries_back_around_funding_as_live_trading_does() -> None:
+    due = FundingPoint(DAY_START + (DIPS[1] + 5) * MINUTE, D(0), D(0))
+    limits = RiskLimits(funding_window_before_ms=10 * MINUTE)
+
+    assert len(replayed(recorded(), conditions(limits)).trades) == 3
+    found = replayed(recorded(funding={SYMBOL: (due,)}), conditions(limits))
+
+    assert [trade.key for trade in found.trades] == [key(DIPS[0]), key(DIPS[2])]
+    assert found.denied == {key(DIPS[1]): "funding_window"}
 
 
 def test_replay_day_without_candles_or_contract_is_refused() -> None:

@@ -310,5 +310,5 @@ def test_search_takes_the_same_candles_from_a_database_as_from_a_file(tmp_path: 
     assert len(digests) == 1
     assert all(one.world.history_ms > HISTORY_MS for one in markets), "trials on 1h look back longer"
     assert [note.split(":")[0] for one in markets for note in one.notes] == [
-        f"{folder} holds no funding", *["the database keeps no funding rates"] * 2,
+        f"{folder} holds no funding", *["candles of a database are replayed without funding"] * 2,
     ]  # fmt: skip

@@ -14,6 +14,7 @@ from core.records import (
     DecisionRecord,
     DenialRecord,
     FillRecord,
+    FundingRecord,
     HaltRecord,
     IncomeRecord,
     IntentRecord,
@@ -206,6 +207,10 @@ def alert(key: str = "start-1") -> AlertRecord:
     return AlertRecord(key, Severity.INFO, "Started", "Trading ten symbols", T0, {"mode": "sim"})
 
 
+def funding(symbol: str = "BTCUSDT", funding_time_ms: int = T0, rate: str = "-0.00012500") -> FundingRecord:
+    return FundingRecord(symbol, funding_time_ms, D(rate))
+
+
 ONE_OF_EACH = (
     signal(),
     intent(),
@@ -221,4 +226,5 @@ ONE_OF_EACH = (
     income(),
     halt(),
     alert(),
+    funding(),
 )
