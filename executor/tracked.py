@@ -28,6 +28,8 @@ class Phase(Word):
     ABSENT = "ABSENT"
 
 
+_ENDED = frozenset({Phase.DONE, Phase.REFUSED, Phase.ABSENT})
+_UNRESOLVED = frozenset({Phase.SENDING, Phase.IN_DOUBT})
 _PLAIN_RANK: dict[str, int] = {OrderStatus.NEW: 0, OrderStatus.PARTIALLY_FILLED: 1}
 _ALGO_RANK: dict[str, int] = {AlgoStatus.NEW: 0, AlgoStatus.TRIGGERING: 1, AlgoStatus.TRIGGERED: 2}
 _PLAIN_OVER = frozenset(status.value for status in OrderStatus if status.is_terminal)
@@ -84,14 +86,12 @@ class TrackedOrder:
 
     @property
     def has_ended(self) -> bool:
-        phase = self.phase
-        return phase is Phase.DONE or phase is Phase.REFUSED or phase is Phase.ABSENT
+        return self.phase in _ENDED
 
     @property
     def is_unresolved(self) -> bool:
         """True while nobody knows whether the venue holds the order."""
-        phase = self.phase
-        return phase is Phase.SENDING or phase is Phase.IN_DOUBT
+        return self.phase in _UNRESOLVED
 
     @property
     def is_firing(self) -> bool:

@@ -7,11 +7,11 @@ hedge mode. Reduce-only orders need none.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from decimal import Decimal
 
+from msgspec import Struct
+
 from core.enums import PositionSide, Side
-from core.frozen import quick_init
 from simulator.engine import money
 from simulator.engine.context import Context
 from simulator.engine.errors import ApiError
@@ -23,9 +23,7 @@ from simulator.engine.views import AccountView, BalanceView, LegView, PositionVi
 _SIDES = tuple(PositionSide)
 
 
-@quick_init
-@dataclass(frozen=True, slots=True)
-class Exposure:
+class Exposure(Struct, frozen=True):
     """A symbol's notionals: signed net (one-way) or per leg (hedge), with what its resting orders could add."""
 
     long: Decimal
@@ -56,9 +54,7 @@ class Exposure:
         return max(self.long + self.bids, self.short + self.asks) if self.is_hedge else self.worst
 
 
-@quick_init
-@dataclass(frozen=True, slots=True)
-class CrossMargin:
+class CrossMargin(Struct, frozen=True):
     """The shared pool: `balance` is cross wallet plus unrealised PnL of the cross positions."""
 
     wallet: Decimal
@@ -281,4 +277,4 @@ class Account:
         return AccountView(balance, tuple(self.position_views(None)), balance.update_time_ms)
 
     def _in_order(self, names: set[str]) -> list[str]:
-        return sorted(names, key=self._context.rank.__getitem__)
+        return sorted(names, key=self._context.rank.__getitem__) if len(names) > 1 else list(names)

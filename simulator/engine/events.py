@@ -6,11 +6,11 @@ taken at that moment.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from decimal import Decimal
 
+from msgspec import Struct
+
 from core.enums import MarginType, PositionSide
-from core.frozen import quick_init
 from simulator.engine.orders import AlgoOrder, PlainOrder, Trade
 from simulator.market.model import KlineClosed, MarketTrade
 
@@ -25,9 +25,7 @@ MARKET_REMAINDER = 9
 """Values of `er` in ORDER_TRADE_UPDATE (protocol section 6)."""
 
 
-@quick_init
-@dataclass(frozen=True, slots=True)
-class OrderEvent:
+class OrderEvent(Struct, frozen=True):
     """ORDER_TRADE_UPDATE. `execution_type` is one of NEW, TRADE, CANCELED, EXPIRED, CALCULATED.
 
     `bid_notional` and `ask_notional` are the symbol's resting notionals after the event.
@@ -42,18 +40,14 @@ class OrderEvent:
     ask_notional: Decimal = Decimal(0)
 
 
-@quick_init
-@dataclass(frozen=True, slots=True)
-class AlgoEvent:
+class AlgoEvent(Struct, frozen=True):
     """ALGO_UPDATE."""
 
     order: AlgoOrder
     time_ms: int
 
 
-@quick_init
-@dataclass(frozen=True, slots=True)
-class BalanceChange:
+class BalanceChange(Struct, frozen=True):
     """`change` is what moved for other reasons than realised PnL and fees (deposit, funding)."""
 
     asset: str
@@ -62,9 +56,7 @@ class BalanceChange:
     change: Decimal
 
 
-@quick_init
-@dataclass(frozen=True, slots=True)
-class PositionChange:
+class PositionChange(Struct, frozen=True):
     """A position after the event; `quantity` is signed. `accumulated_realised` is before fees, since the start."""
 
     symbol: str
@@ -79,9 +71,7 @@ class PositionChange:
     margin_asset: str = "USDT"
 
 
-@quick_init
-@dataclass(frozen=True, slots=True)
-class AccountEvent:
+class AccountEvent(Struct, frozen=True):
     """ACCOUNT_UPDATE. `reason` is ORDER, FUNDING_FEE, DEPOSIT, WITHDRAW or MARGIN_TYPE_CHANGE."""
 
     reason: str
@@ -90,9 +80,7 @@ class AccountEvent:
     time_ms: int
 
 
-@quick_init
-@dataclass(frozen=True, slots=True)
-class AccountConfigEvent:
+class AccountConfigEvent(Struct, frozen=True):
     """ACCOUNT_CONFIG_UPDATE: the leverage of a symbol changed."""
 
     symbol: str
@@ -100,9 +88,7 @@ class AccountConfigEvent:
     time_ms: int
 
 
-@quick_init
-@dataclass(frozen=True, slots=True)
-class MarginCallPosition:
+class MarginCallPosition(Struct, frozen=True):
     symbol: str
     position_side: PositionSide
     quantity: Decimal
@@ -113,9 +99,7 @@ class MarginCallPosition:
     maintenance_margin: Decimal
 
 
-@quick_init
-@dataclass(frozen=True, slots=True)
-class MarginCallEvent:
+class MarginCallEvent(Struct, frozen=True):
     """MARGIN_CALL: maintenance margin has reached four fifths of the margin balance."""
 
     cross_wallet_balance: Decimal

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from decimal import Decimal
 
-from core.frozen import quick_init
+from msgspec import Struct
+
 from simulator.engine.orders import ZERO
 from simulator.engine.port import BracketLike
 
 
-@quick_init
-@dataclass(frozen=True, slots=True)
-class Leg:
+class Leg(Struct, frozen=True):
     """A position as the formulas need it: signed quantity and exact cost (quantity times entry price)."""
 
     quantity: Decimal

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from decimal import Decimal
 
+from msgspec import Struct
+
 from core.enums import AlgoStatus, OrderStatus, OrderType, PositionSide, Side, TimeInForce, WorkingType
-from core.frozen import quick_init
 
 ZERO = Decimal(0)
 
 
-@dataclass(slots=True)
-class PlainOrder:
+class PlainOrder(Struct):
     """An order of the matching engine (id space of `orderId`).
 
     `type` is what it is now, `orig_type` what the client asked for (a triggered stop is a MARKET order whose
@@ -61,8 +60,7 @@ class PlainOrder:
         return not self.status.is_terminal
 
 
-@dataclass(slots=True)
-class AlgoOrder:
+class AlgoOrder(Struct):
     """A conditional order (id space of `algoId`).
 
     With `close_position` the quantity is 0: it closes whatever is there when it triggers.
@@ -111,9 +109,7 @@ class AlgoOrder:
         return self.close_position or self.time_in_force is TimeInForce.GTE_GTC
 
 
-@quick_init
-@dataclass(frozen=True, slots=True)
-class Trade:
+class Trade(Struct, frozen=True):
     """One fill of one of our orders. `realised_pnl` is before fees; `commission` is positive when paid."""
 
     trade_id: int
@@ -131,9 +127,7 @@ class Trade:
     time_ms: int
 
 
-@quick_init
-@dataclass(frozen=True, slots=True)
-class Income:
+class Income(Struct, frozen=True):
     """One ledger row: `income` is signed from the account's point of view. `trade_id` 0 where none belongs."""
 
     tran_id: int

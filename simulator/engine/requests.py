@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from decimal import Decimal
 
+from msgspec import Struct
+
 from core.enums import OrderType, PositionSide, Side, TimeInForce, WorkingType
-from core.frozen import quick_init
 
 
-@quick_init
-@dataclass(frozen=True, slots=True)
-class PlaceOrder:
+class PlaceOrder(Struct, frozen=True):
     """`POST /fapi/v1/order`. Quantities in base asset, prices in quote asset.
 
     `type` may be any order type: the conditional ones are refused with -4120. `response_type` ACK answers with
@@ -33,9 +31,7 @@ class PlaceOrder:
     response_type: str = "ACK"
 
 
-@quick_init
-@dataclass(frozen=True, slots=True)
-class PlaceAlgo:
+class PlaceAlgo(Struct, frozen=True):
     """`POST /fapi/v1/algoOrder`: a conditional order. `callback_rate` is in percent (1 = 1 %)."""
 
     symbol: str

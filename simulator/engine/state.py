@@ -7,11 +7,12 @@ journal hears of every change. Indexes (by client id, by symbol) are derived and
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, TypeVar
 
 import msgspec
+from msgspec.structs import replace
 
 from core.enums import MarginType, PositionSide
 from simulator.engine.orders import ZERO, AlgoOrder, Income, PlainOrder, Trade
@@ -241,18 +242,5 @@ def _order_of(kind: str, row: Any) -> tuple[str, int]:
 
 
 def snapshot(order: OrderT) -> OrderT:
-    """Return a copy that later changes do not reach (many times faster than `dataclasses.replace`)."""
-    copy: OrderT = _COPIERS[type(order)](order)
-    return copy
-
-
-def _copier(kind: type[Any]) -> Callable[[Any], Any]:
-    """Return a function written out for the fields of `kind`, which costs a third of calling its constructor."""
-    lines = [f"copy.{field.name} = order.{field.name}" for field in fields(kind)]
-    scope: dict[str, Any] = {"new": object.__new__, "kind": kind}
-    exec("\n ".join(["def copied(order):", "copy = new(kind)", *lines, "return copy"]), scope)
-    made: Callable[[Any], Any] = scope["copied"]
-    return made
-
-
-_COPIERS = {kind: _copier(kind) for kind in (PlainOrder, AlgoOrder)}
+    """Return a copy that later changes do not reach."""
+    return replace(order)
