@@ -195,14 +195,14 @@ def order_update(event: OrderEvent, now_ms: int) -> OrderUpdated:
 
 
 def account_update(event: AccountEvent, now_ms: int) -> AccountUpdated:
-    balances = tuple(
+    balances = [
         BalanceReport(b.asset, b.wallet_balance, b.cross_wallet_balance, None, b.change) for b in event.balances
-    )
-    positions = tuple(
+    ]
+    positions = [
         PositionReport(p.symbol, p.position_side, p.quantity, p.entry_price, p.unrealised_pnl, event.time_ms)
         for p in event.positions
-    )
-    return AccountUpdated(event.reason, balances, positions, event.time_ms, now_ms)
+    ]
+    return AccountUpdated(event.reason, tuple(balances), tuple(positions), event.time_ms, now_ms)
 
 
 def order_report(

@@ -63,7 +63,7 @@ class ReplayCandles:
         return None
 
 
-_FIRST_WINDOW = 256
+_FIRST_WINDOW = 128
 _GROWTH = 4
 _MOST = Decimal(2**62)
 _LEAST = -_MOST

@@ -124,7 +124,7 @@ class Lane:
 
     def reaches(self, index: int) -> bool:
         """Whether candle `index` touches one of the prices."""
-        return bool(self.candles.low[index] <= self.falling or self.candles.high[index] >= self.rising)
+        return self.candles.low.item(index) <= self.falling or self.candles.high.item(index) >= self.rising
 
     def _level(self, price: Decimal | None, rounding: Rounding) -> Level | None:
         return None if price is None else Level(price, self.candles.units(price, rounding))
@@ -207,4 +207,4 @@ class Lane:
         )
 
     def _open_time(self, index: int) -> int:
-        return int(self.candles.open_time[index])
+        return self.candles.open_time.item(index)

@@ -170,7 +170,7 @@ class Replay:
             at = lane.index_at(time_ms)
             price = self._market.funding_mark(lane.symbol, time_ms)
             if price is None and at < len(lane.candles):
-                price = lane.candles.price(int(lane.candles.open[at]))
+                price = lane.candles.price(lane.candles.open.item(at))
             if price is not None:
                 self._market.value(lane.symbol, price)
         self._venue.advance(time_ms)
@@ -179,7 +179,7 @@ class Replay:
 
     def _open(self, lane: Lane, time_ms: int) -> None:
         """The first price of a candle: levels that it lies beyond, then the entry that waits for it, then timers."""
-        price = lane.candles.price(int(lane.candles.open[lane.index]))
+        price = lane.candles.price(lane.candles.open.item(lane.index))
         lane.touch_price = price
         self._venue.trade_at(lane.symbol, price, time_ms)
         if lane.awaits_entry:
@@ -203,13 +203,13 @@ class Replay:
         """A candle touches a level. Of stop and target the rule's one is reached first."""
         candles, index, trade = lane.candles, lane.index, lane.trade
         assert trade is not None
-        low, high = int(candles.low[index]), int(candles.high[index])
+        low, high = candles.low.item(index), candles.high.item(index)
         levels = [level for level in (lane.stop, lane.target) if level is not None and low <= level.units <= high]
         is_seen = False
         if len(levels) > 1:
             rule = self._settings.both_hit_rule or self._rules[lane.symbol, trade.signal.strategy]
             prices = levels[0].price, levels[1].price
-            is_target, is_seen = target_comes_first(rule, candles.finer, int(candles.open_time[index]), *prices)
+            is_target, is_seen = target_comes_first(rule, candles.finer, candles.open_time.item(index), *prices)
             if is_target:
                 levels.reverse()
             trade.ambiguous = not is_seen
@@ -237,14 +237,14 @@ class Replay:
         worst = candles.low if trade.direction is Direction.LONG else candles.high
         for column in (worst, candles.close):
             if lane.trade is not None:
-                price = candles.price(int(column[index]))
+                price = candles.price(column.item(index))
                 lane.touch_price = price
                 self._venue.trade_at(lane.symbol, price, time_ms)
 
     def _close(self, lane: Lane, time_ms: int) -> None:
         """A candle ends on which a strategy decided to enter; its order waits for the next open."""
         decisions, number = lane.take_signal()
-        index = int(decisions.indices[number])
+        index = decisions.indices.item(number)
         if lane.trade is not None or lane.awaits_entry:
             self._tally.skipped += 1
             return
@@ -255,7 +255,7 @@ class Replay:
         if self._venue.signal(signal) and index + 1 < len(lane.candles):
             lane.signal, lane.awaits_entry = signal, True
             lane.index = index + 1
-            self._expect(lane, int(lane.candles.open_time[lane.index]), Step.OPEN)
+            self._expect(lane, lane.candles.open_time.item(lane.index), Step.OPEN)
             while lane.next_index == index:  # of several strategies that signal at one close the first one enters
                 lane.take_signal()
                 self._tally.skipped += 1
@@ -286,7 +286,7 @@ class Replay:
         self._tally.skipped += lane.skip_before(lane.index)
         index = lane.next_index
         if index is not None:
-            close_ms = int(lane.candles.open_time[index]) + MINUTE_MS - 1
+            close_ms = lane.candles.open_time.item(index) + MINUTE_MS - 1
             self._expect(lane, close_ms, Step.CLOSE)
 
     def _watch(self, lane: Lane, start: int) -> None:
@@ -307,9 +307,9 @@ class Replay:
             self._tally.skipped += lane.skip_before(len(candles))
             return
         lane.index = found
-        open_ms = int(candles.open_time[found])
+        open_ms = candles.open_time.item(found)
         # An open between the levels changes nothing: the touch inside the candle is all that happens.
-        is_inside = not is_timed and lane.falling < candles.open[found] < lane.rising
+        is_inside = not is_timed and lane.falling < candles.open.item(found) < lane.rising
         if is_inside:
             self._expect(lane, open_ms + _INSIDE_MS, Step.INSIDE)
         else:
@@ -328,7 +328,7 @@ class Replay:
             if lane.trade is not None and lane is not except_for:
                 at = lane.newest_closed(time_ms)
                 if at >= 0:
-                    self._venue.tell_price(lane.symbol, lane.candles.price(int(lane.candles.close[at])), time_ms)
+                    self._venue.tell_price(lane.symbol, lane.candles.price(lane.candles.close.item(at)), time_ms)
 
     # --- what core and engine tell ----------------------------------------------------------------------------------
 

@@ -42,7 +42,7 @@ class Decisions:
 
     def entry(self, number: int) -> Entry | None:
         """Return the decision behind signal `number`, as a live decision on the same candle would be."""
-        row = int(self.rows[number])
+        row = self.rows.item(number)
         if self.strategy is None or self.values is None:
             return self.entries[row]
         decision = self.strategy.decide(value_at(self.values, row))
@@ -52,10 +52,10 @@ class Decisions:
         """Return signal `number` as it reaches the executor at the close of its candle."""
         entry = self.entry(number)
         assert entry is not None
-        index, row = int(self.indices[number]), int(self.rows[number])
+        index, row = self.indices.item(number), self.rows.item(number)
         candles, params = self.candles, self.active.params
-        open_time_ms = int(self.open_time[row])
-        close_ms = int(candles.open_time[index]) + 59_999
+        open_time_ms = self.open_time.item(row)
+        close_ms = candles.open_time.item(index) + 59_999
         return Signal(
             signal_id=signal_id_for(self.active.name, candles.symbol, params.interval, open_time_ms),
             strategy=self.active.name,
@@ -63,7 +63,7 @@ class Decisions:
             interval=params.interval,
             direction=entry.direction,
             candle_open_time_ms=open_time_ms,
-            reference_price=candles.price(int(candles.close[index])),
+            reference_price=candles.price(candles.close.item(index)),
             exits=entry.exits,
             event_time_ms=close_ms,
             received_time_ms=close_ms,
