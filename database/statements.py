@@ -1,13 +1,17 @@
 """Write statements: one upsert per record type, in the words of the database in use.
 
 On SQLite the compiled text and ready values go to the driver directly: SQLAlchemy's own preparation of each row would
-cost three times as much as SQLite's work on it.
+cost three times as much as SQLite's work on it. Rows of one table go many to a statement: the driver lets go of the
+interpreter's lock at every statement, and while the event loop is busy each time of getting it back takes longer than
+writing the row.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 from sqlalchemy import Connection, Table, bindparam, update
@@ -24,6 +28,11 @@ MARK_COLUMNS = ("mark_price", "unrealized_pnl", "marked_time")
 _MARKED_ID = "marked_intent_id"
 """SQLAlchemy wants another name for a parameter that compares than for the column that it compares with."""
 
+_ROWS_A_STATEMENT = (32, 8)
+"""As many rows as fit go together: few sizes, so that the driver keeps each text prepared, and below 999 values, which
+an old SQLite takes at most."""
+_ONE_ROW = re.compile(r"VALUES (\((?:\?, )*\?\))")
+
 _Binder = Callable[[Any], Any] | None
 
 
@@ -35,6 +44,8 @@ class _Write:
     statement: UpdateBase
     to_row: Callable[[Any], Row]
     driver_sql: str = ""
+    driver_sql_of: dict[int, str] = field(default_factory=dict)
+    """The same for several rows at once, by how many; empty where a statement takes one row only."""
     binders: tuple[tuple[str, _Binder], ...] = ()
 
 
@@ -73,7 +84,14 @@ def _execute_directly(connection: Connection, write: _Write, batch: Iterable[Rec
         _compile(connection, write, rows[0])
     binders = write.binders
     values = [tuple([row[name] if bind is None else bind(row[name]) for name, bind in binders]) for row in rows]
-    connection.exec_driver_sql(write.driver_sql, values)
+    start = 0
+    for size, text in write.driver_sql_of.items():
+        while len(values) - start >= size:
+            together = values[start : start + size]
+            connection.exec_driver_sql(text, tuple(chain.from_iterable(together)))
+            start += size
+    if start < len(values):
+        connection.exec_driver_sql(write.driver_sql, values[start:])
 
 
 def _compile(connection: Connection, write: _Write, row: Row) -> None:
@@ -83,7 +101,11 @@ def _compile(connection: Connection, write: _Write, row: Row) -> None:
         (name, columns["intent_id" if name == _MARKED_ID else name].type.bind_processor(connection.dialect))
         for name in compiled.positiontup or ()
     )
-    write.driver_sql = str(compiled)
+    write.driver_sql = text = str(compiled)
+    if one_row := _ONE_ROW.search(text):
+        for size in _ROWS_A_STATEMENT:
+            rows = ", ".join([one_row[1]] * size)
+            write.driver_sql_of[size] = f"{text[: one_row.start(1)]}{rows}{text[one_row.end(1) :]}"
 
 
 def _write(mapping: TableMapping, dialect_name: str) -> _Write:

@@ -34,6 +34,7 @@ from core.records import (
     CandleRecord,
     DecisionRecord,
     DenialRecord,
+    FundingRecord,
     PositionMarkRecord,
     Record,
     SignalRecord,
@@ -45,7 +46,9 @@ from database.statements import RecordStatements
 T = TypeVar("T")
 _log = logging.getLogger("database.writer")
 
-BULK_TYPES = frozenset({CandleRecord, DecisionRecord, DenialRecord, AccountStatRecord, PositionMarkRecord})
+BULK_TYPES = frozenset(
+    {CandleRecord, DecisionRecord, DenialRecord, AccountStatRecord, PositionMarkRecord, FundingRecord}
+)
 BULK_REST_S = 0.1
 """Bulk rows wait until nothing has come for so long: the candles of a minute become one transaction."""
 BULK_PATIENCE_S = 1.0

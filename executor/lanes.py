@@ -42,15 +42,25 @@ class _Lane:
 
 
 class Lanes:
-    """`act` carries out a request or an alert; `offer` takes news about failing and recovered writes."""
+    """`act` carries out a request or an alert; `offer` takes news about failing and recovered writes.
+
+    `commits_waiting` counts durable writes that an order waits for; `on_committed` is called when the last one ended.
+    """
 
     def __init__(
-        self, writer: RecordWriter, clock: Clock, act: Callable[[Send | Notify], None], offer: Callable[[Input], None]
+        self,
+        writer: RecordWriter,
+        clock: Clock,
+        act: Callable[[Send | Notify], None],
+        offer: Callable[[Input], None],
+        on_committed: Callable[[], None] = lambda: None,
     ) -> None:
         self._writer = writer
         self._clock = clock
         self._act = act
         self._offer = offer
+        self._on_committed = on_committed
+        self.commits_waiting = 0
         self._lanes: dict[str, _Lane] = {}
         self._has_failed = False
         self._retry_at_ms = 0
@@ -130,9 +140,15 @@ class Lanes:
         lane.waiters.append(written)
         self._start_flush(lane)
         patience = EXIT_PATIENCE_S if effect.proceed_on_failure else ENTRY_PATIENCE_S
-        with suppress(TimeoutError):
-            async with asyncio.timeout(patience):
-                await written
+        self.commits_waiting += 1
+        try:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(patience):
+                    await written
+        finally:
+            self.commits_waiting -= 1
+            if not self.commits_waiting:
+                self._on_committed()
         if written.cancelled() or not written.done():
             self._failed(f"the database has not answered for {patience} s")
             return effect.proceed_on_failure

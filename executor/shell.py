@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 
 import structlog
 
@@ -47,9 +48,11 @@ log = structlog.get_logger(__name__)
 TICK_MS = 250
 SLICE_MS = 4.0
 """How long events are handled before other tasks get a turn: writes and orders of the first ones are then under way."""
-SIGNAL_SLICE_MS = 0.5
-"""The same for signals, which come by the hundred when a minute ends: an order takes several turns of the loop from
-the commit of its intent to the wire, and each turn waits for one slice of the signals behind it."""
+SIGNAL_SLICE_MS = 2.0
+"""The same for signals, which come by the hundred when a minute ends."""
+SIGNAL_PAUSE_MS = 10.0
+"""So long, at most, signals wait for writes that orders wait for: while the loop is busy, the threads that write and
+send get the interpreter only at its pleasure, and the first orders would leave after the last signal."""
 
 STOP_WAIT_S = 10.0
 PAUSE_MS_MAX = 20_000
@@ -88,8 +91,9 @@ class Executor:
         self._tick_ms = tick_ms
         self._queue: deque[Input] = deque()
         self._entries: deque[SignalReceived] = deque()
+        self._signals_taken_ns = 0
         self._wake = asyncio.Event()
-        self._lanes = Lanes(writer, clock, self._act, self.offer)
+        self._lanes = Lanes(writer, clock, self._act, self.offer, self._wake.set)
         self._requests: set[asyncio.Task[None]] = set()
         self._writes_under_way = 0
         self._running: list[asyncio.Task[None]] = []
@@ -184,6 +188,10 @@ class Executor:
         """The lease was looked at and is not known to be lost: a pause of the process is over."""
         self._is_paused = False
 
+    def is_committing(self) -> bool:
+        """Whether an order waits for the disk."""
+        return self._lanes.commits_waiting > 0
+
     def is_idle(self, requests: int) -> bool:
         """Whether everything offered has been acted on and nothing is awaited but `requests` answers of the venue."""
         is_waiting = self._depth() > 0 or self._lanes.waiting() > 0 or len(self._requests) != requests
@@ -216,14 +224,30 @@ class Executor:
     # --- events in ----------------------------------------------------------------------------------------------
 
     async def _handle_events(self) -> None:
-        """News of orders, prices and timers first, since exits follow from them; then signals, a few at a turn."""
+        """News of orders, prices and timers first, since exits follow from them; then some signals."""
         while True:
-            if not self._depth():
+            if not self._queue and not self._is_signal_due():
                 self._wake.clear()
-                await self._wake.wait()
+                await self._be_woken()
             self._handle_some(self._queue, SLICE_MS)
-            self._handle_some(self._entries, SIGNAL_SLICE_MS)
+            if self._is_signal_due():
+                self._handle_some(self._entries, SIGNAL_SLICE_MS)
+                self._signals_taken_ns = self._clock.monotonic_ns()
             await asyncio.sleep(0)
+
+    def _is_signal_due(self) -> bool:
+        """Whether a signal waits, and no order for the disk; or the signal has waited long enough for that."""
+        if not self._entries or not self._lanes.commits_waiting:
+            return bool(self._entries)
+        return self._clock.monotonic_ns() - self._signals_taken_ns >= SIGNAL_PAUSE_MS * 1e6
+
+    async def _be_woken(self) -> None:
+        if not self._entries:
+            await self._wake.wait()
+            return
+        with suppress(TimeoutError):
+            async with asyncio.timeout(SIGNAL_PAUSE_MS / 1000):
+                await self._wake.wait()
 
     def _handle_some(self, queue: deque[Input] | deque[SignalReceived], slice_ms: float) -> None:
         """Handle at least one event of `queue`, if there is any, and more until `slice_ms` are over."""

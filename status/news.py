@@ -10,6 +10,8 @@ from core.ports import RecordWriter
 from core.records import DenialRecord, HaltRecord, PositionRecord, Record, TradeState
 from status.console import RecentEvents, money
 
+_NEWS = frozenset({PositionRecord, HaltRecord, DenialRecord})
+
 EVERYDAY_DENIALS = frozenset({"position_open"})
 """A signal that repeats itself while its position is open: stored like every denial, but no news."""
 
@@ -57,10 +59,11 @@ class NewsWriter:
             self._tell_some()
 
     def _note(self, records: Sequence[Record]) -> None:
-        self._news.extend(
-            record for record in records if isinstance(record, PositionRecord | HaltRecord | DenialRecord)
-        )
-        self._schedule()
+        for record in records:
+            if type(record) in _NEWS:
+                self._news.append(record)  # type: ignore[arg-type]
+        if self._news and not self._is_scheduled:
+            self._schedule()
 
     def _schedule(self) -> None:
         if self._news and not self._is_scheduled:

@@ -15,14 +15,22 @@ _LOG = logging.getLogger(__name__)
 SLICE_MS = 1.0
 """How long frames are delivered before everything else gets a turn: of the candles of one minute the first have their
 orders on the wire while the last are still being decided."""
+PAUSE_MS = 10.0
+"""So long, at most, frames wait where `is_held`."""
+LOOK_AGAIN_MS = 1.0
 
 
 class Inbox:
-    """Unbounded, first in first out. `deliver` gets the frame and its arrival (steady ms, monotonic ns)."""
+    """Unbounded, first in first out. `deliver` gets the frame and its arrival (steady ms, monotonic ns).
+
+    While `is_held` says so, frames wait a moment: what they would set off is less urgent than what is under way.
+    """
 
     def __init__(self, deliver: Callable[[Frame, int, int], None], clock: Clock) -> None:
         self._deliver = deliver
         self._clock = clock
+        self.is_held: Callable[[], bool] = lambda: False
+        self._turn_ns = 0
         self._frames: deque[tuple[Frame, int, int]] = deque()
         self._scheduled = False
         self.delivered = 0
@@ -40,8 +48,11 @@ class Inbox:
             asyncio.get_running_loop().call_soon(self._drain)
 
     def _drain(self) -> None:
-        frames = self._frames
-        slice_end_ns = self._clock.monotonic_ns() + int(SLICE_MS * 1e6)
+        frames, now_ns = self._frames, self._clock.monotonic_ns()
+        if self.is_held() and now_ns - self._turn_ns < PAUSE_MS * 1e6:
+            asyncio.get_running_loop().call_later(LOOK_AGAIN_MS / 1000, self._drain)
+            return
+        slice_end_ns = now_ns + int(SLICE_MS * 1e6)
         while frames:
             try:
                 self._deliver(*frames.popleft())
@@ -50,6 +61,7 @@ class Inbox:
             self.delivered += 1
             if self._clock.monotonic_ns() >= slice_end_ns:
                 break
+        self._turn_ns = self._clock.monotonic_ns()
         if frames:
             asyncio.get_running_loop().call_soon(self._drain)
         else:

@@ -88,6 +88,10 @@ class BinanceMarketStream:
             for path, streams in (*_shards("market", market), *_shards("public", public))
         ]
 
+    def hold_while(self, is_held: Callable[[], bool]) -> None:
+        """Let frames wait a moment while `is_held` says so; it is asked before each handful of them."""
+        self._inbox.is_held = is_held
+
     async def run(self) -> None:
         """Stream until cancelled."""
         async with asyncio.TaskGroup() as tasks:

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 from core.clock import VirtualClock
 from core.enums import Priority
 from exchange.binance.inbox import Inbox
 from exchange.binance.rest import PriorityGate
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(5):
+        while not condition():  # noqa: ASYNC110 - the inbox looks again by a timer of the loop
+            await asyncio.sleep(0.001)
 
 
 async def settle() -> None:
@@ -96,6 +103,27 @@ async def test_inbox_delivers_what_fits_into_one_slice_in_one_turn() -> None:
         inbox.put({"n": number})
     await asyncio.sleep(0)
     assert seen == list(range(1_000))
+
+
+async def test_inbox_that_is_held_waits_but_not_for_ever() -> None:
+    clock = VirtualClock(1_000)
+    seen: list[int] = []
+
+    def deliver(frame: Any, at_ms: int, at_ns: int) -> None:
+        seen.append(frame["n"])
+        clock.advance_to(clock.now_ms() + 1)  # each frame takes a whole slice
+
+    inbox = Inbox(deliver, clock)
+    inbox.is_held = lambda: True
+    for number in range(3):
+        inbox.put({"n": number})
+    await settle()
+    assert seen == [0]  # nothing had been delivered for long: the first slice goes through
+    clock.advance_to(clock.now_ms() + 10)
+    await until(lambda: len(seen) == 2)
+    inbox.is_held = lambda: False
+    await until(lambda: len(seen) == 3)
+    assert inbox.depth == 0
 
 
 async def test_inbox_goes_on_after_a_message_that_cannot_be_handled() -> None:
