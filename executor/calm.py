@@ -1,4 +1,4 @@
-"""Until when a tick would change nothing: every timer of the core, looked at once instead of four times a second.
+"""Until when a tick has nothing to do but to value: every timer of the core, looked at once and not at every tick.
 
 Nothing here acts, and in doubt the answer is "now": a tick too many costs a moment, one too few would lose a deadline.
 What is true of the state (`desk` after an event) stays true until the next event but for three things: our clock, the
@@ -21,7 +21,7 @@ NEVER = 1 << 62
 
 @dataclass(frozen=True, slots=True)
 class Calm:
-    """Ticks before `until_ms` (our clock) and `until_venue_ms` do nothing while every price is on its side of `stops`.
+    """Ticks before `until_ms` (our clock) and `until_venue_ms` do no more while every price is on its side of `stops`.
 
     A stop is the market of its symbol, its trigger price, and whether it lies below the price.
     """
@@ -31,7 +31,7 @@ class Calm:
     stops: tuple[tuple[SymbolMarket, Decimal, bool], ...] = ()
 
     def lasts(self, now_ms: int, venue_ms: int) -> bool:
-        """Return whether a tick at `now_ms` (our clock) and `venue_ms` would change nothing."""
+        """Return whether it holds at `now_ms` (our clock) and `venue_ms`, at the prices of now."""
         if now_ms >= self.until_ms or venue_ms >= self.until_venue_ms:
             return False
         for market, trigger, is_below in self.stops:
@@ -45,18 +45,17 @@ class Calm:
 AT_ONCE = Calm(0)
 
 
-def calm_of(desk: Desk, until_ms: int, until_venue_ms: int) -> Calm:
-    """Return how long nothing is due; the bounds given are those of what the desk does not hold."""
-    if desk.held or desk.suspects or desk.unwinding or desk.stat_due or desk.policy.countdown_ms is not None:
+def calm_of(desk: Desk, until_ms: int) -> Calm:
+    """Return how long nothing is due but to value what is open; before `until_ms` there is nothing to reconcile."""
+    if desk.held or desk.suspects or desk.unwinding or desk.policy.countdown_ms is not None:
         return AT_ONCE
-    stops = []
+    stops, until_venue_ms = [], min(desk.days.day_end_ms, desk.halts.next_end_ms() or NEVER)
     for trade in desk.book.active.values():
         stop = stop_at_rest(desk, trade)
         if stop is None or stop.stop_price is None:
             return AT_ONCE
         stops.append((desk.market.of(trade.symbol), stop.stop_price, trade.direction is Direction.LONG))
         until_venue_ms = min(until_venue_ms, _held_until_ms(trade))
-    until_venue_ms = min(until_venue_ms, desk.days.day_end_ms, desk.halts.next_end_ms() or NEVER)
     return Calm(until_ms, until_venue_ms, tuple(stops))
 
 

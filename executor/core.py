@@ -43,7 +43,7 @@ from core.restore import RestoredState
 from executor import audit, deadman, entry, fencing, kill, ledger, valuation
 from executor.account import Account
 from executor.book import Book
-from executor.calm import AT_ONCE, Calm, calm_of
+from executor.calm import Calm, calm_of
 from executor.days import DayLedger
 from executor.desk import Desk
 from executor.halts import Halts
@@ -113,7 +113,9 @@ class TradingCore:
         self._mark_at_ms = 0
         self._is_valued = False
         self._calm: Calm | None = None
-        """How long ticks do nothing, worked out when asked; unknown again after every event that is no price."""
+        """How long ticks have nothing to do but to value; worked out when asked, unknown after any event but prices."""
+        self._is_nothing_open = False
+        """The last event but prices was a tick that valued an account without trades: its value stays what it is."""
         self._replies = Replies(self._desk, self._income, self._reconciler)
         self._handlers = self._event_handlers()
 
@@ -141,7 +143,7 @@ class TradingCore:
         if kind is not SignalReceived:
             self._is_valued = False
         if kind is not PriceUpdated and kind is not MarkPriceUpdated:
-            self._calm = None
+            self._calm, self._is_nothing_open = None, False
         self._take_time(event)
         handler = self._handlers.get(kind)
         if handler is not None:
@@ -153,24 +155,22 @@ class TradingCore:
 
         For a caller that would rather not send ticks for nothing: with them and without, the effects are the same.
         """
-        if now_ms >= self._mark_at_ms or self._stat_ms is None:
-            return False
         desk = self._desk
-        now_ms, venue_ms = max(now_ms, desk.now_ms), max(venue_ms, desk.venue_ms)
-        if self._calm is None:
-            self._calm = self._find_calm()
-        if not self._calm.lasts(now_ms, venue_ms):
+        if desk.history_start_ms == 0:
             return False
-        desk.now_ms, desk.venue_ms = now_ms, venue_ms
+        desk.now_ms, desk.venue_ms = max(now_ms, desk.now_ms), max(venue_ms, desk.venue_ms)
+        is_mark_time = desk.now_ms >= self._mark_at_ms
+        if (is_mark_time and not self._is_nothing_open) or self._is_stat_time() or not self._is_calm():
+            return False
+        if is_mark_time:
+            self._mark_at_ms = desk.now_ms + desk.policy.mark_every_ms
         return True
 
-    def _find_calm(self) -> Calm:
-        desk, policy = self._desk, self._desk.policy
-        if self._stat_ms is None:
-            return AT_ONCE
-        stat_ms = self._stat_ms + policy.account_stat_every_ms
-        stat_venue_ms = self._stat_venue_ms + policy.account_stat_venue_ms
-        return calm_of(desk, min(self._mark_at_ms, stat_ms, self._reconciler.due_ms(desk)), stat_venue_ms)
+    def _is_calm(self) -> bool:
+        desk = self._desk
+        if self._calm is None:
+            self._calm = calm_of(desk, self._reconciler.due_ms(desk))
+        return self._calm.lasts(desk.now_ms, desk.venue_ms)
 
     def view(self) -> CoreView:
         """Return a read-only picture for heartbeat, summary and tests."""
@@ -242,7 +242,8 @@ class TradingCore:
             self._mark_at_ms = desk.now_ms + desk.policy.mark_every_ms
             valuation.write_marks(desk, valuation.revalue(desk))
             kill.watch_limits(desk)
-        if desk.stat_due or self._is_stat_time():
+            self._is_nothing_open = not desk.book.active
+        if self._is_stat_time():
             desk.stat_due = False
             self._stat_ms, self._stat_venue_ms = desk.now_ms, desk.venue_ms
             if not is_marked:
@@ -252,6 +253,8 @@ class TradingCore:
     def _is_stat_time(self) -> bool:
         """Every few seconds of ours; sooner where the market's minutes pass faster than that."""
         desk, policy = self._desk, self._desk.policy
+        if desk.stat_due:
+            return True
         if self._stat_ms is None:
             return desk.account.equity is not None
         waited_ms = desk.now_ms - self._stat_ms

@@ -127,6 +127,8 @@ class FaultyAlgoService(AlgoService):
 
     def release_stuck(self) -> None:
         """Go on with stuck orders after their time: they make their order late, or expire if the fault says so."""
+        if not self._stuck:
+            return
         now_ms = self._now()
         due = [entry for entry in self._stuck if entry[0] <= now_ms]
         self._stuck = [entry for entry in self._stuck if entry[0] > now_ms]

@@ -188,7 +188,8 @@ class Process:
         self._note_pause()
         if now_ms >= self._renew_ms:
             self._renew()
-        self._retry()
+        if self._has_failed or self.writer.has_rows:
+            self._retry()
         if world.every_tick or not self.core.let_pass(now_ms, now_ms):
             self._hear(Tick(now_ms, now_ms))
         self._tick_at_ms = now_ms + (TICK_MS if now_ms < self._busy_until_ms else world.step_ms)
@@ -198,7 +199,7 @@ class Process:
         """Write again what could not be written; a buffer of an idle moment goes out too."""
         world = self.world
         if not self._has_failed:
-            if self.writer.has_rows and not self._lanes:
+            if not self._lanes:
                 self.writer.flush()
         elif world.now_ms >= self._retry_ms and not self._lanes:
             self._retry_ms = world.now_ms + RETRY_MS
