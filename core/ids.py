@@ -39,15 +39,20 @@ class ClientOrderId:
     @classmethod
     def parse(cls, text: str) -> ClientOrderId | None:
         """Return the parsed id, or None for an order that is not ours."""
-        match = _PATTERN.match(text)
-        if match is None:
-            return None
-        return cls(
-            epoch=int(match["epoch"], 36),
-            intent=int(match["intent"], 36),
-            leg=Leg(match["leg"]),
-            attempt=int(match["attempt"], 36),
-        )
+        return _parse(text)
+
+
+@lru_cache(maxsize=1_024)  # every list of open orders names the same ones again
+def _parse(text: str) -> ClientOrderId | None:
+    match = _PATTERN.match(text)
+    if match is None:
+        return None
+    return ClientOrderId(
+        epoch=int(match["epoch"], 36),
+        intent=int(match["intent"], 36),
+        leg=Leg(match["leg"]),
+        attempt=int(match["attempt"], 36),
+    )
 
 
 def is_ours(client_order_id: str) -> bool:

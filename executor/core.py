@@ -193,8 +193,10 @@ class TradingCore:
     def _take_time(self, event: Input) -> None:
         desk = self._desk
         now_ms, venue_ms = event.received_time_ms, getattr(event, "event_time_ms", 0)
-        desk.now_ms = max(desk.now_ms, now_ms)
-        desk.venue_ms = max(desk.venue_ms, venue_ms)
+        if now_ms > desk.now_ms:  # noqa: PLR1730 - every event comes through here, and a call costs three comparisons
+            desk.now_ms = now_ms
+        if venue_ms > desk.venue_ms:  # noqa: PLR1730
+            desk.venue_ms = venue_ms
         if desk.history_start_ms == 0 and desk.venue_ms > 0:
             self._start()
 

@@ -313,8 +313,11 @@ class Exchange:
 
     def drain_events(self) -> list[ExchangeEvent]:
         """Return the events since the last call, oldest first."""
-        events = list(self._context.events)
-        self._context.events.clear()
+        waiting = self._context.events
+        if not waiting:
+            return []
+        events = list(waiting)
+        waiting.clear()
         return events
 
     def take_changes(self) -> list[Change]:

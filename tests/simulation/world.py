@@ -279,7 +279,8 @@ class World:
     def _note_fired(self) -> None:
         fired = self.injector.fired
         for one in fired[self._seen :]:
-            self.note(f"fault {one.fault} on {one.subject}")
+            if self.is_traced:
+                self.note(f"fault {one.fault} on {one.subject}")
             self.excuses.note_fired(one)
         self._seen = len(fired)
 
