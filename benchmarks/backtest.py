@@ -87,10 +87,10 @@ def plain_loop(rows: Iterator[Row], window: int = 14, quantity: float = 0.04, fe
     """Trade the rules of vwap_reversion in one loop, one position at a time; returns the number of trades.
 
     ADX by Wilder, VWAP of the UTC day with its volume-weighted deviation; entry at the next open, stop 0.3 % and target
-    0.6 % from it, the stop first where a candle touches both. What it leaves out costs or adds a few trades in a
-    thousand: levels are not on the tick grid, so that some touches differ, and nobody refuses an entry.
+    0.6 % from it, the stop first where a candle touches both. It waits as long as the strategy for its first decision, and in the
+    year it makes as many trades; levels are not put on the tick grid.
     """
-    keep, alpha = 1.0 - 1.0 / window, 1.0 / window
+    keep, alpha, ready = 1.0 - 1.0 / window, 1.0 / window, Adx(window).warmup - 1
     previous_high, previous_low = inf, -inf  # the first candle moves nowhere
     rise = fall = adx = anchor = weight = first = second = entry = stop = target = wallet = 0.0
     today = side = waiting = trades = 0
@@ -127,7 +127,7 @@ def plain_loop(rows: Iterator[Row], window: int = 14, quantity: float = 0.04, fe
         weight += volume
         first += moment
         second += moment * distance
-        if not side and adx < 20.0 and count >= 2 * window - 1 and weight:
+        if not side and adx < 20.0 and count >= ready and weight:
             mean = first / weight
             variance = second / weight - mean * mean
             if variance > 0.0:
