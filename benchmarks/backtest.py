@@ -87,8 +87,8 @@ def plain_loop(rows: Iterator[Row], window: int = 14, quantity: float = 0.04, fe
     """Trade the rules of vwap_reversion in one loop, one position at a time; returns the number of trades.
 
     ADX by Wilder, VWAP of the UTC day with its volume-weighted deviation; entry at the next open, stop 0.3 % and target
-    0.6 % from it, the stop first where a candle touches both. It waits as long as the strategy for its first decision, and in the
-    year it makes as many trades; levels are not put on the tick grid.
+    0.6 % from it, the stop first where a candle touches both. It waits as long as the strategy for its first decision,
+    and in the year it makes as many trades; levels are not put on the tick grid.
     """
     keep, alpha, ready = 1.0 - 1.0 / window, 1.0 / window, Adx(window).warmup - 1
     previous_high, previous_low = inf, -inf  # the first candle moves nowhere
