@@ -291,7 +291,7 @@ async def trade(settings: Settings, options: RunOptions) -> int:
         mode = settings.mode.value
         daily = DailySummary(alerts, database.repository, gateway, clock, mode=mode, review=nightly)
         gateway.on_sent, executor.on_sent = orders.on_wire, orders.on_recorded
-        market.hold_while(executor.is_committing)
+        market.hold_while(executor.has_orders_leaving)
         market.on_handled = functools.partial(latency.record, "message")
         watch_health(board, database, executor, feed, market, user, gateway, lag, latency)
 

@@ -48,11 +48,11 @@ log = structlog.get_logger(__name__)
 TICK_MS = 250
 SLICE_MS = 4.0
 """How long events are handled before other tasks get a turn: writes and orders of the first ones are then under way."""
-SIGNAL_SLICE_MS = 2.0
-"""The same for signals, which come by the hundred when a minute ends."""
-SIGNAL_PAUSE_MS = 10.0
-"""So long, at most, signals wait for writes that orders wait for: while the loop is busy, the threads that write and
-send get the interpreter only at its pleasure, and the first orders would leave after the last signal."""
+SIGNAL_SLICE_MS = 12.0
+"""The same for signals, which come by the hundred when a minute ends: the intents of one slice share a commit."""
+SIGNAL_PAUSE_MS = 25.0
+"""So long, at most, signals wait for orders that are on their way to the wire: while the loop is busy, the threads that
+write and send get the interpreter only at its pleasure, and the first orders would leave after the last signal."""
 
 STOP_WAIT_S = 10.0
 PAUSE_MS_MAX = 20_000
@@ -188,9 +188,9 @@ class Executor:
         """The lease was looked at and is not known to be lost: a pause of the process is over."""
         self._is_paused = False
 
-    def is_committing(self) -> bool:
-        """Whether an order waits for the disk."""
-        return self._lanes.commits_waiting > 0
+    def has_orders_leaving(self) -> bool:
+        """Whether an order waits for the disk or for its answer."""
+        return self._lanes.commits_waiting > 0 or self._writes_under_way > 0
 
     def is_idle(self, requests: int) -> bool:
         """Whether everything offered has been acted on and nothing is awaited but `requests` answers of the venue."""
@@ -236,8 +236,8 @@ class Executor:
             await asyncio.sleep(0)
 
     def _is_signal_due(self) -> bool:
-        """Whether a signal waits, and no order for the disk; or the signal has waited long enough for that."""
-        if not self._entries or not self._lanes.commits_waiting:
+        """Whether a signal waits and no order is on its way, or the signal has waited long enough for that."""
+        if not self._entries or not self.has_orders_leaving():
             return bool(self._entries)
         return self._clock.monotonic_ns() - self._signals_taken_ns >= SIGNAL_PAUSE_MS * 1e6
 
@@ -319,6 +319,7 @@ class Executor:
             now_ms = self._clock.now_ms()
             self.offer(VenueReply(effect.command, outcome, self._venue_time.venue_time_ms(), now_ms))
             return
+        self._writes_under_way += isinstance(effect.command, WRITES)
         task = asyncio.create_task(self._request(effect.command))
         self._requests.add(task)
         task.add_done_callback(self._requests.discard)
@@ -334,7 +335,6 @@ class Executor:
 
     async def _request(self, command: VenueCommand) -> None:
         is_write = isinstance(command, WRITES)
-        self._writes_under_way += is_write
         if self.on_sent is not None:
             self.on_sent(command)
         try:

@@ -12,9 +12,8 @@ from exchange.binance.connection import Frame
 
 _LOG = logging.getLogger(__name__)
 
-SLICE_MS = 1.0
-"""How long frames are delivered before everything else gets a turn: of the candles of one minute the first have their
-orders on the wire while the last are still being decided."""
+SLICE_MS = 4.0
+"""How long frames are delivered before everything else gets a turn: about fifty candles that closed."""
 PAUSE_MS = 10.0
 """So long, at most, frames wait where `is_held`."""
 LOOK_AGAIN_MS = 1.0
