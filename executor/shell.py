@@ -53,6 +53,8 @@ SIGNAL_SLICE_MS = 12.0
 SIGNAL_PAUSE_MS = 25.0
 """So long, at most, signals wait for orders that are on their way to the wire: while the loop is busy, the threads that
 write and send get the interpreter only at its pleasure, and the first orders would leave after the last signal."""
+WRITE_MS = 0.5
+"""What a request costs until it is on the wire: the loop rests so long for each one that it has handed over."""
 
 STOP_WAIT_S = 10.0
 PAUSE_MS_MAX = 20_000
@@ -96,6 +98,7 @@ class Executor:
         self._lanes = Lanes(writer, clock, self._act, self.offer, self._wake.set)
         self._requests: set[asyncio.Task[None]] = set()
         self._writes_under_way = 0
+        self._leaving_until_ns = 0
         self._running: list[asyncio.Task[None]] = []
         self._is_stopped = False
         self._lost_lease: str | None = None
@@ -189,8 +192,10 @@ class Executor:
         self._is_paused = False
 
     def has_orders_leaving(self) -> bool:
-        """Whether an order waits for the disk or for its answer."""
-        return self._lanes.commits_waiting > 0 or self._writes_under_way > 0
+        """Whether an order waits for the disk, or has just been handed over and is hardly on the wire yet."""
+        if self._lanes.commits_waiting:
+            return True
+        return self._writes_under_way > 0 and self._clock.monotonic_ns() < self._leaving_until_ns
 
     def is_idle(self, requests: int) -> bool:
         """Whether everything offered has been acted on and nothing is awaited but `requests` answers of the venue."""
@@ -319,7 +324,10 @@ class Executor:
             now_ms = self._clock.now_ms()
             self.offer(VenueReply(effect.command, outcome, self._venue_time.venue_time_ms(), now_ms))
             return
-        self._writes_under_way += isinstance(effect.command, WRITES)
+        if isinstance(effect.command, WRITES):
+            self._writes_under_way += 1
+            now_ns = self._clock.monotonic_ns()
+            self._leaving_until_ns = max(now_ns, self._leaving_until_ns) + int(WRITE_MS * 1e6)
         task = asyncio.create_task(self._request(effect.command))
         self._requests.add(task)
         task.add_done_callback(self._requests.discard)

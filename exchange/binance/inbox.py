@@ -14,7 +14,7 @@ _LOG = logging.getLogger(__name__)
 
 SLICE_MS = 4.0
 """How long frames are delivered before everything else gets a turn: about fifty candles that closed."""
-PAUSE_MS = 10.0
+PAUSE_MS = 25.0
 """So long, at most, frames wait where `is_held`."""
 LOOK_AGAIN_MS = 1.0
 

@@ -83,7 +83,7 @@ async def test_inbox_gives_the_loop_back_when_its_slice_is_over() -> None:
 
     def deliver(frame: Any, at_ms: int, at_ns: int) -> None:
         seen.append(frame["n"])
-        clock.advance_to(clock.now_ms() + 1)  # each frame takes a whole slice
+        clock.advance_to(clock.now_ms() + 4)  # each frame takes a whole slice
 
     inbox = Inbox(deliver, clock)
     for number in range(3):
@@ -111,7 +111,7 @@ async def test_inbox_that_is_held_waits_but_not_for_ever() -> None:
 
     def deliver(frame: Any, at_ms: int, at_ns: int) -> None:
         seen.append(frame["n"])
-        clock.advance_to(clock.now_ms() + 1)  # each frame takes a whole slice
+        clock.advance_to(clock.now_ms() + 4)  # each frame takes a whole slice
 
     inbox = Inbox(deliver, clock)
     inbox.is_held = lambda: True
@@ -119,7 +119,7 @@ async def test_inbox_that_is_held_waits_but_not_for_ever() -> None:
         inbox.put({"n": number})
     await settle()
     assert seen == [0]  # nothing had been delivered for long: the first slice goes through
-    clock.advance_to(clock.now_ms() + 10)
+    clock.advance_to(clock.now_ms() + 25)
     await until(lambda: len(seen) == 2)
     inbox.is_held = lambda: False
     await until(lambda: len(seen) == 3)
