@@ -64,8 +64,6 @@ RECORDED_WARM_UPS_MAX = 50
 """With more symbols the history read at the start is not stored: it is hundreds of thousands of rows."""
 READY_WAIT_S = 60.0
 ALERT_FLUSH_S = 5.0
-SWITCH_INTERVAL_S = 0.00005
-"""How long a thread waits for a busy event loop at every row it writes: a commit of 40 rows takes 3 ms, not 400."""
 NEWS_DELAY_S = 0.1
 """Orders leave before people are told why."""
 
@@ -169,7 +167,6 @@ async def trade(settings: Settings, options: RunOptions) -> int:
     from utils.logging import install_asyncio_hook
     from utils.tasks import Loops, every
 
-    sys.setswitchinterval(SWITCH_INTERVAL_S)
     clock, loops, stop = SystemClock(), Loops(), stop_on_signals()
     install_asyncio_hook(asyncio.get_running_loop())
     limits_file = settings.config_dir / "symbols.yaml"

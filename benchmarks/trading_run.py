@@ -2,10 +2,12 @@
 
 Nothing is replaced: both are started through `main.py`. Only the parameters are such that many symbols signal at once
 (a band of almost no width, no trend filter, positions closed before the next candle) and that the account carries it.
+The exchange has the last core to itself, where the machine has several: a real one runs on a machine of its own.
 """
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import shutil
@@ -54,6 +56,13 @@ symbols: {{BTCUSDT: {{}}}}
 
 class RunFailed(Exception):
     """The run cannot be measured; the message says why."""
+
+
+def _take_cores(part: str) -> None:
+    """Keep the exchange and the trader off each other's cores; called in the new process."""
+    if hasattr(os, "sched_setaffinity"):  # Linux only
+        *others, last = sorted(os.sched_getaffinity(0))
+        os.sched_setaffinity(0, {last} if part == "exchange" else set(others) or {last})
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +192,7 @@ class TradingRun:
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=subprocess.STDOUT,
+                preexec_fn=functools.partial(_take_cores, arguments[0]),  # noqa: PLW1509 - this process has no threads
             )
 
     def _said(self) -> str:

@@ -53,7 +53,7 @@ SIGNAL_SLICE_MS = 12.0
 SIGNAL_PAUSE_MS = 25.0
 """So long, at most, signals wait for orders that are on their way to the wire: while the loop is busy, the threads that
 write and send get the interpreter only at its pleasure, and the first orders would leave after the last signal."""
-WRITE_MS = 0.5
+WRITE_MS = 1.0
 """What a request costs until it is on the wire: the loop rests so long for each one that it has handed over."""
 
 STOP_WAIT_S = 10.0

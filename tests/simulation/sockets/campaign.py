@@ -5,7 +5,6 @@ from __future__ import annotations
 import faulthandler
 import shutil
 import signal
-import sys
 import tempfile
 import time
 from collections import Counter
@@ -18,9 +17,6 @@ from tests.simulation.sockets.plan import plan_for
 from tests.simulation.sockets.sites import Pair
 from tests.simulation.sockets.world import API_SECRET, run_world
 from utils.logging import close_logging, setup_logging
-
-SWITCH_INTERVAL_S = 0.00005
-"""As in a run of the trader: how long a thread waits for the busy event loop."""
 
 STUCK_S = 150.0
 """Real time after which a run that still goes on says on stderr where every thread stands."""
@@ -46,7 +42,6 @@ class RunResult:
 
 def run_seed(seed: int, *, keeps_log: bool = False) -> RunResult:
     """Run one plan to its end in a folder of its own; never raises, so that a campaign goes on."""
-    sys.setswitchinterval(SWITCH_INTERVAL_S)
     began = time.process_time()
     folder = Path(tempfile.mkdtemp(prefix="simulation-"))
     try:

@@ -27,7 +27,6 @@ def logging_as_before() -> Iterator[None]:
     level, filters, factory = root.level, root.filters[:], logging.getLogRecordFactory()
     hooks = sys.excepthook, threading.excepthook
     levels = {name: logging.getLogger(name).level for name in ("urllib3", "slack_sdk", "aiohttp")}
-    interval = sys.getswitchinterval()
     yield
     root.setLevel(level)
     root.filters[:] = filters
@@ -36,7 +35,6 @@ def logging_as_before() -> Iterator[None]:
     logging.captureWarnings(False)
     for name, before in levels.items():
         logging.getLogger(name).setLevel(before)
-    sys.setswitchinterval(interval)
 
 
 @pytest.mark.slow
