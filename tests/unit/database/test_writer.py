@@ -111,6 +111,15 @@ async def test_bulk_rows_that_come_together_share_one_transaction_and_trade_rows
     assert len(commits) == 2
 
 
+async def test_rows_written_many_to_a_statement_are_those_of_one_by_one_in_their_order(database: Database):
+    """75 rows go as 32, 32, 8 and 3; of rows with the same key the later one wins, wherever the statements are cut."""
+    fills = [examples.fill(n) for n in range(75)]
+    orders = [examples.order(filled_quantity=Decimal(n)) for n in range(75)]
+    await database.writer.commit([*fills, *orders])
+    assert sorted(database.repository.fills(), key=lambda fill: fill.trade_id) == fills
+    assert database.repository.orders() == [orders[-1]]
+
+
 async def test_bulk_rows_wait_while_trades_keep_coming_but_not_for_ever(database: Database, monkeypatch):
     monkeypatch.setattr(writers, "BULK_REST_S", 0.2)
     monkeypatch.setattr(writers, "BULK_PATIENCE_S", 60.0)

@@ -18,6 +18,16 @@ async def until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.001)
 
 
+def slow_inbox(clock: VirtualClock, seen: list[int]) -> Inbox:
+    """An inbox of which each frame takes a whole slice to deliver."""
+
+    def deliver(frame: Any, at_ms: int, at_ns: int) -> None:
+        seen.append(frame["n"])
+        clock.advance_to(clock.now_ms() + 4)
+
+    return Inbox(deliver, clock)
+
+
 async def settle() -> None:
     for _ in range(5):
         await asyncio.sleep(0)
@@ -78,14 +88,8 @@ async def test_inbox_delivers_in_order_with_the_arrival_of_each() -> None:
 
 
 async def test_inbox_gives_the_loop_back_when_its_slice_is_over() -> None:
-    clock = VirtualClock(1_000)
-    seen: list[int] = []
-
-    def deliver(frame: Any, at_ms: int, at_ns: int) -> None:
-        seen.append(frame["n"])
-        clock.advance_to(clock.now_ms() + 4)  # each frame takes a whole slice
-
-    inbox = Inbox(deliver, clock)
+    clock, seen = VirtualClock(1_000), list[int]()
+    inbox = slow_inbox(clock, seen)
     for number in range(3):
         inbox.put({"n": number})
     turns = []
@@ -106,14 +110,8 @@ async def test_inbox_delivers_what_fits_into_one_slice_in_one_turn() -> None:
 
 
 async def test_inbox_that_is_held_waits_but_not_for_ever() -> None:
-    clock = VirtualClock(1_000)
-    seen: list[int] = []
-
-    def deliver(frame: Any, at_ms: int, at_ns: int) -> None:
-        seen.append(frame["n"])
-        clock.advance_to(clock.now_ms() + 4)  # each frame takes a whole slice
-
-    inbox = Inbox(deliver, clock)
+    clock, seen = VirtualClock(1_000), list[int]()
+    inbox = slow_inbox(clock, seen)
     inbox.is_held = lambda: True
     for number in range(3):
         inbox.put({"n": number})

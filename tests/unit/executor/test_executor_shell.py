@@ -226,6 +226,25 @@ async def test_signals_that_take_long_do_not_hold_back_the_order_of_the_first(
     await rig.executor.stop()
 
 
+async def test_signals_wait_while_the_intent_of_an_earlier_one_is_on_its_way_to_the_disk(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("executor.shell.SIGNAL_PAUSE_MS", 60_000.0)
+    rig.writer.gates[BTC] = asyncio.Event()
+    rig.offer_signal(BTC)
+    await rig.until(rig.executor.has_orders_leaving)
+    rig.offer_signal(ETH)
+    now = rig.clock.now_ms()
+    handled = rig.executor.events_handled
+    rig.executor.offer(PriceUpdated(ETH, D(50), now, now))
+    await rig.until(lambda: rig.executor.events_handled > handled + 2)  # news and ticks go on
+    assert rig.executor.health()["queue_depth"] == 1
+    assert f"{ETH}:commit" not in rig.venue.log
+    rig.writer.gates[BTC].set()
+    await rig.until(lambda: f"{ETH}:S" in rig.venue.log)
+    await rig.executor.stop()
+
+
 async def test_intent_that_is_not_on_disk_is_not_sent_and_entries_resume_after_recovery(rig: Rig) -> None:
     rig.writer.failing = True
     rig.offer_signal(BTC)
