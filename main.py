@@ -260,7 +260,7 @@ async def trade(settings: Settings, options: RunOptions) -> int:
         keep_history = len(symbols) <= RECORDED_WARM_UPS_MAX
         latency = LatencyBook(clock)
         orders = OrderLatency(latency, clock)
-        runner = StrategyRunner(book, writer, orders.following(signals.publish), record_warm_up=keep_history)
+        runner = StrategyRunner(book, writer, orders.following(signals.publish_all), record_warm_up=keep_history)
         feed = CandleFeed(
             gateway,
             {symbol: book.intervals(symbol) for symbol in symbols},
@@ -289,6 +289,7 @@ async def trade(settings: Settings, options: RunOptions) -> int:
         daily = DailySummary(alerts, database.repository, gateway, clock, mode=mode, review=nightly)
         gateway.on_sent, executor.on_sent = orders.on_wire, orders.on_recorded
         market.hold_while(executor.has_orders_leaving)
+        executor.gather_while(market.has_backlog)
         market.on_handled = functools.partial(latency.record, "message")
         watch_health(board, database, executor, feed, market, user, gateway, lag, latency)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import heapq
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
@@ -438,5 +438,5 @@ class SoakWorld:
         return bool(held)
 
 
-async def _publish_nothing(_signal: Signal) -> None:
+async def _publish_nothing(_signals: Sequence[Signal]) -> None:
     """Signals are taken from `on_candle` itself."""

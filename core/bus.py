@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -21,6 +22,16 @@ class Bus(Generic[T]):
     async def publish(self, item: T) -> None:
         """Append `item`, waiting while the bus is full."""
         await self._queue.put(item)
+        self.depth_max = max(self.depth_max, self._queue.qsize())
+
+    async def publish_all(self, items: Sequence[T]) -> None:
+        """Append `items` in their order, waiting only while the bus is full."""
+        for item in items:
+            if self._queue.full():
+                self.depth_max = self._queue.qsize()
+                await self._queue.put(item)
+            else:
+                self._queue.put_nowait(item)
         self.depth_max = max(self.depth_max, self._queue.qsize())
 
     async def take(self) -> list[T]:

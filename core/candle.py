@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from decimal import Decimal
 
+from core.frozen import quick_init
+
 INTERVAL_MS: dict[str, int] = {
     "1m": 60_000,
     "3m": 180_000,
@@ -24,6 +26,7 @@ INTERVAL_MS: dict[str, int] = {
 DAY_MS = 86_400_000
 
 
+@quick_init
 @dataclass(frozen=True, slots=True)
 class ClosedCandle:
     """A final candle. Times are UTC epoch milliseconds; `close_time_ms` is the last one inside it.

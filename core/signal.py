@@ -70,6 +70,7 @@ class Signal:
     max_holding_ms: int | None = None
 
 
+@quick_init
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """Outcome of one evaluation: `gate` is "signal" or the name of the first gate that refused.

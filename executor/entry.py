@@ -18,7 +18,7 @@ from executor.denials import DenialCode, Denied, denied, limit_scope
 from executor.desk import Desk
 from executor.filters import EntryPlan, approve_entry, position_side_for, stop_trigger_price, target_trigger_price
 from executor.kill import alert_limit
-from executor.lifecycle import TradeEvent
+from executor.lifecycle import TERMINAL, TradeEvent
 from executor.risk import NO_STRATEGY_LIMITS, EntryView, OrderView, check_entry, check_order
 from executor.sizing import Sized, SizingInput, size_entry
 from executor.tracked import track_request
@@ -125,7 +125,7 @@ def _view(desk: Desk, signal: Signal, instrument: Instrument) -> EntryView:
         strategy_day_quantity=days.strategy_quantity(signal.strategy, signal.symbol),
         symbol_day_net_pnl=days.symbol_net_pnl(signal.symbol),
         consecutive_losses=days.consecutive_losses,
-        open_positions=sum(1 for trade in desk.book.active.values() if not trade.is_over),
+        open_positions=sum(trade.state not in TERMINAL for trade in desk.book.active.values()),
         is_lease_lost=link.lease_lost,
         strategy_limits=_strategy_limits(desk, signal),
     )

@@ -40,6 +40,7 @@ from executor.inputs import (
     ResumeRequested,
     StopRequested,
 )
+from executor.intake import LOOK_AGAIN_S, SignalIntake
 from executor.lanes import Lanes
 from executor.view import CoreView
 
@@ -48,11 +49,6 @@ log = structlog.get_logger(__name__)
 TICK_MS = 250
 SLICE_MS = 4.0
 """How long events are handled before other tasks get a turn: writes and orders of the first ones are then under way."""
-SIGNAL_SLICE_MS = 12.0
-"""The same for signals, which come by the hundred when a minute ends: the intents of one slice share a commit."""
-SIGNAL_PAUSE_MS = 25.0
-"""So long, at most, signals wait for orders that are on their way to the wire: while the loop is busy, the threads that
-write and send get the interpreter only at its pleasure, and the first orders would leave after the last signal."""
 WRITE_MS = 1.0
 """What a request costs until it is on the wire: the loop rests so long for each one that it has handed over."""
 
@@ -92,8 +88,7 @@ class Executor:
         self._clock_offset_ms = clock_offset_ms
         self._tick_ms = tick_ms
         self._queue: deque[Input] = deque()
-        self._entries: deque[SignalReceived] = deque()
-        self._signals_taken_ns = 0
+        self._intake = SignalIntake(clock, self.has_orders_leaving)
         self._wake = asyncio.Event()
         self._lanes = Lanes(writer, clock, self._act, self.offer, self._wake.set)
         self._requests: set[asyncio.Task[None]] = set()
@@ -115,14 +110,14 @@ class Executor:
     def offer(self, event: Input) -> None:
         """Queue an event; never blocks, never raises, never drops. Signals wait behind everything else."""
         if isinstance(event, SignalReceived):
-            self._entries.append(event)
+            self._intake.put(event)
         else:
             self._queue.append(event)
         self.depth_max = max(self.depth_max, self._depth())
         self._wake.set()
 
     def _depth(self) -> int:
-        return len(self._queue) + len(self._entries)
+        return len(self._queue) + len(self._intake)
 
     async def run(self) -> None:
         """Handle events, ticks and signals until cancelled or stopped. Raises what a broken part raised."""
@@ -197,6 +192,10 @@ class Executor:
             return True
         return self._writes_under_way > 0 and self._clock.monotonic_ns() < self._leaving_until_ns
 
+    def gather_while(self, has_backlog: Callable[[], bool]) -> None:
+        """Let signals wait a moment for others while `has_backlog` says that market data waits to be handled."""
+        self._intake.has_backlog = has_backlog
+
     def is_idle(self, requests: int) -> bool:
         """Whether everything offered has been acted on and nothing is awaited but `requests` answers of the venue."""
         is_waiting = self._depth() > 0 or self._lanes.waiting() > 0 or len(self._requests) != requests
@@ -231,50 +230,45 @@ class Executor:
     async def _handle_events(self) -> None:
         """News of orders, prices and timers first, since exits follow from them; then some signals."""
         while True:
-            if not self._queue and not self._is_signal_due():
+            if not self._queue and not self._intake.is_due():
                 self._wake.clear()
                 await self._be_woken()
-            self._handle_some(self._queue, SLICE_MS)
-            if self._is_signal_due():
-                self._handle_some(self._entries, SIGNAL_SLICE_MS)
-                self._signals_taken_ns = self._clock.monotonic_ns()
+            self._handle_news()
+            if self._intake.is_due():
+                self._intake.take(self._handle)
             await asyncio.sleep(0)
 
-    def _is_signal_due(self) -> bool:
-        """Whether a signal waits and no order is on its way, or the signal has waited long enough for that."""
-        if not self._entries or not self.has_orders_leaving():
-            return bool(self._entries)
-        return self._clock.monotonic_ns() - self._signals_taken_ns >= SIGNAL_PAUSE_MS * 1e6
-
     async def _be_woken(self) -> None:
-        if not self._entries:
+        if not self._intake:
             await self._wake.wait()
             return
         with suppress(TimeoutError):
-            async with asyncio.timeout(SIGNAL_PAUSE_MS / 1000):
+            async with asyncio.timeout(LOOK_AGAIN_S):
                 await self._wake.wait()
 
-    def _handle_some(self, queue: deque[Input] | deque[SignalReceived], slice_ms: float) -> None:
-        """Handle at least one event of `queue`, if there is any, and more until `slice_ms` are over."""
-        if not queue:
-            return
-        slice_end_ns = self._clock.monotonic_ns() + int(slice_ms * 1e6)
-        self._handle(queue.popleft())
-        while queue and self._clock.monotonic_ns() < slice_end_ns:
-            self._handle(queue.popleft())
+    def _handle_news(self) -> None:
+        """Handle what waits, in its order, until a slice is over."""
+        slice_end_ns = self._clock.monotonic_ns() + int(SLICE_MS * 1e6)
+        while self._queue:
+            self._handle(self._queue.popleft())
+            if self._clock.monotonic_ns() >= slice_end_ns:
+                return
 
-    def _handle(self, event: Input) -> None:
+    def _handle(self, event: Input) -> bool:
+        """Have the core decide and start what it wants done; returns whether a request is to be sent."""
         try:
             effects = self._core.handle(event)
         except Exception as error:
             # A defect in one event must not leave positions without their guard: say so loudly and go on.
             log.exception("the core failed on an event", kind=type(event).__name__)
             self._report_defect(event, error)
-            return
+            return False
         self.events_handled += 1
         self.last_event_ms = event.received_time_ms
-        if effects:
-            self._lanes.put(effects)
+        if not effects:
+            return False
+        self._lanes.put(effects)
+        return any(isinstance(effect, Send) for effect in effects)
 
     def _report_defect(self, event: Input, error: Exception) -> None:
         name = type(event).__name__

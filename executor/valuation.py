@@ -14,9 +14,9 @@ ZERO = Decimal(0)
 
 def _open_quantity(trade: Trade) -> Decimal:
     """What a trade holds or may still get: an entry that has not ended counts in full."""
-    entry = trade.entry
     if trade.is_over:
         return ZERO
+    entry = trade.entry
     if entry is not None and not entry.has_ended:
         return max(trade.quantity - trade.exited, ZERO)
     return trade.leaves

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 from core.clock import Clock
 from core.commands import SubmitOrder, VenueCommand
@@ -94,14 +94,18 @@ class OrderLatency:
         self._clock = clock
         self._received_ns: dict[str, int] = {}
 
-    def following(self, publish: Callable[[Signal], Awaitable[None]]) -> Callable[[Signal], Awaitable[None]]:
-        """Return `publish` with the signal's arrival noted on the way."""
+    def following(
+        self, publish: Callable[[Sequence[Signal]], Awaitable[None]]
+    ) -> Callable[[Sequence[Signal]], Awaitable[None]]:
+        """Return `publish` with the arrival of each signal noted on the way."""
 
-        async def publish_and_note(signal: Signal) -> None:
-            if signal.received_ns:
-                self._received_ns[signal.symbol] = signal.received_ns
-                self._book.record("frame_to_signal", self._clock.monotonic_ns() - signal.received_ns)
-            await publish(signal)
+        async def publish_and_note(signals: Sequence[Signal]) -> None:
+            now_ns = self._clock.monotonic_ns()
+            for signal in signals:
+                if signal.received_ns:
+                    self._received_ns[signal.symbol] = signal.received_ns
+                    self._book.record("frame_to_signal", now_ns - signal.received_ns)
+            await publish(signals)
 
         return publish_and_note
 

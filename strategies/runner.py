@@ -8,7 +8,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from array import array
-from collections.abc import Awaitable, Callable, Iterator
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -111,7 +112,7 @@ class StrategyRunner:
         self,
         book: StrategyBook,
         writer: RecordWriter,
-        publish: Callable[[Signal], Awaitable[None]],
+        publish: Callable[[Sequence[Signal]], Awaitable[None]],
         *,
         record_warm_up: bool = True,
         on_fault: Callable[[StrategyFault], None] | None = None,
@@ -122,14 +123,17 @@ class StrategyRunner:
         self._record_warm_up = record_warm_up
         self._on_fault = on_fault
         self._desks: dict[tuple[str, str], _Desk] = {}
-        self._outbox: asyncio.Queue[Signal] = asyncio.Queue()
+        self._outbox: deque[Signal] = deque()
+        self._has_signals = asyncio.Event()
         self.evaluations = 0
         self.signals = 0
 
     def handle(self, event: CandleClosed, phase: Phase = Phase.LIVE) -> None:
         """Evaluate a candle and queue its signals for `run` to publish. The callback for `CandleFeed`."""
-        for signal in self.on_candle(event, phase):
-            self._outbox.put_nowait(signal)
+        signals = self.on_candle(event, phase)
+        if signals:
+            self._outbox.extend(signals)
+            self._has_signals.set()
 
     async def run(self, beat: Callable[[], None] | None = None) -> None:
         """Publish queued signals in order until cancelled. `beat` is called at least once a second."""
@@ -138,17 +142,18 @@ class StrategyRunner:
                 beat()
             try:
                 async with asyncio.timeout(1.0):
-                    signal = await self._outbox.get()
+                    await self._has_signals.wait()
             except TimeoutError:
                 continue
-            await self._publish(signal)
-            while not self._outbox.empty():  # the signals of one candle close go out together
-                await self._publish(self._outbox.get_nowait())
+            self._has_signals.clear()
+            waiting = list(self._outbox)  # the signals of one candle close go out together
+            self._outbox.clear()
+            await self._publish(waiting)
 
     @property
     def depth(self) -> int:
         """Signals that wait to be published."""
-        return self._outbox.qsize()
+        return len(self._outbox)
 
     def on_candle(self, event: CandleClosed, phase: Phase = Phase.LIVE) -> list[Signal]:
         """Evaluate one closed candle of any interval, write what came of it, and return the signals.

@@ -92,6 +92,10 @@ class BinanceMarketStream:
         """Let frames wait a moment while `is_held` says so; it is asked before each handful of them."""
         self._inbox.is_held = is_held
 
+    def has_backlog(self) -> bool:
+        """Whether frames have arrived that are not handled yet."""
+        return self._inbox.depth > 0
+
     async def run(self) -> None:
         """Stream until cancelled."""
         async with asyncio.TaskGroup() as tasks:

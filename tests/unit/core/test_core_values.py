@@ -125,3 +125,16 @@ async def test_bus_full_makes_the_producer_wait_and_keeps_order() -> None:
 async def _publish(bus: Bus[int], items: range) -> None:
     for item in items:
         await bus.publish(item)
+
+
+async def test_bus_given_many_at_once_takes_what_there_is_room_for_and_makes_the_rest_wait() -> None:
+    bus: Bus[int] = Bus(capacity=3)
+    producer = asyncio.create_task(bus.publish_all(range(7)))
+    await asyncio.sleep(0)
+    assert bus.depth == 3 and not producer.done()
+    received: list[int] = []
+    while len(received) < 7:
+        received += await bus.take()
+    await producer
+    assert received == list(range(7))
+    assert bus.depth_max == 3

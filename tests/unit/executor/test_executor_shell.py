@@ -208,7 +208,7 @@ async def test_signals_that_take_long_do_not_hold_back_the_order_of_the_first(
     rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each signal takes more than its slice: the first one's order is on the wire before the last is looked at."""
-    monkeypatch.setattr("executor.shell.SIGNAL_SLICE_MS", 0.0)
+    monkeypatch.setattr("executor.intake.SLICE_MS", 0.0)
     seen: list[int] = []
     handle = TradingCore.handle
 
@@ -229,7 +229,7 @@ async def test_signals_that_take_long_do_not_hold_back_the_order_of_the_first(
 async def test_signals_wait_while_the_intent_of_an_earlier_one_is_on_its_way_to_the_disk(
     rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("executor.shell.SIGNAL_PAUSE_MS", 60_000.0)
+    monkeypatch.setattr("executor.intake.PAUSE_MS", 60_000.0)
     rig.writer.gates[BTC] = asyncio.Event()
     rig.offer_signal(BTC)
     await rig.until(rig.executor.has_orders_leaving)
@@ -268,6 +268,7 @@ async def test_stop_goes_out_when_the_disk_hangs_and_entry_does_not(rig: Rig, mo
     for symbol in (BTC, ETH):
         rig.writer.gates[symbol] = asyncio.Event()
     rig.offer_signal(ETH)
+    await rig.until(lambda: rig.executor._lanes.commits_waiting == 1)
     rig.venue.gate.set()
     await rig.until(lambda: f"{BTC}:S" in rig.venue.log)
     await rig.until(lambda: any(entry.startswith("ETH") for entry in refused_entries(rig)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from decimal import Decimal
 
@@ -76,11 +77,11 @@ async def test_an_entry_is_timed_from_the_frame_that_decided_it() -> None:
     orders = OrderLatency(book, clock)
     published: list[Signal] = []
 
-    async def publish(signal: Signal) -> None:
-        published.append(signal)
+    async def publish(signals: Sequence[Signal]) -> None:
+        published.extend(signals)
 
     signal = _signal()
-    await orders.following(publish)(signal)
+    await orders.following(publish)([signal])
     clock.advance_to(9)
     orders.on_recorded(_entry())
     orders.on_wire(_entry(), 10 * MS)
@@ -94,12 +95,12 @@ async def test_what_is_not_an_entry_after_a_frame_is_not_timed() -> None:
     book = LatencyBook(clock)
     orders = OrderLatency(book, clock)
 
-    async def publish(signal: Signal) -> None:
-        del signal
+    async def publish(signals: Sequence[Signal]) -> None:
+        del signals
 
-    await orders.following(publish)(replace(_signal(), received_ns=0))  # a candle read by REST has no frame
+    await orders.following(publish)([replace(_signal(), received_ns=0)])  # a candle read by REST has no frame
     orders.on_wire(_entry(), 10 * MS)
-    await orders.following(publish)(_signal("ETHUSDT"))
+    await orders.following(publish)([_signal("ETHUSDT")])
     orders.on_wire(_entry("ETHUSDT", Priority.EXIT), 10 * MS)
     orders.on_recorded(CancelOrder("ETHUSDT", "ft-1-1-S1", OrderService.ALGO))
     assert book.snapshot().keys() == {"frame_to_signal"}

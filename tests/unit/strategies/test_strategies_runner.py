@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path
 
@@ -73,9 +74,9 @@ class Desk:
         self.published: list[Signal] = []
         self.runner = StrategyRunner(self.book, self.writer, self.publish, **settings)
 
-    async def publish(self, signal: Signal) -> None:
+    async def publish(self, signals: Sequence[Signal]) -> None:
         await asyncio.sleep(0)
-        self.published.append(signal)
+        self.published.extend(signals)
 
     def feed(self, *closes: str, start: int = 0, phase: Phase = Phase.LIVE, **fields) -> list[Signal]:
         signals = []
