@@ -55,7 +55,7 @@ class BinanceGateway:
     Call `start` first and `close` last; run `maintain` as a task in between. `on_event` receives
     `InstrumentsRefreshed` and `ClockJumped` on the event loop. `venue_time` is the newest market time known: hand it
     to the streams, which feed it. `on_sent`, if set, is called for each write with its command and the monotonic
-    nanoseconds just before its bytes leave (from a worker thread; for latency measurements).
+    nanoseconds when its bytes have left (from a worker thread; for latency measurements).
     """
 
     def __init__(

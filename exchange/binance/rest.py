@@ -23,6 +23,7 @@ from core.clock import Clock
 from core.commands import Refused
 from core.enums import Priority
 from exchange.binance.calls import Call
+from exchange.binance.departures import Departures
 from exchange.binance.session import VenueSession
 from exchange.binance.settings import VenueSettings
 from exchange.binance.timesync import GatewayTime
@@ -32,7 +33,8 @@ from exchange.binance.timesync import GatewayTime
 class RestAnswer:
     """What came back: the body of a success or the SDK's exception, and the counters that the headers tell.
 
-    `sent_ms` is our steady clock at signing; the two `_ns` are monotonic, around the whole exchange.
+    `sent_ms` is our steady clock at signing; the two `_ns` are monotonic: when the request had been written (where it
+    never was: when it was signed), and when the answer had been read.
     """
 
     body: bytes
@@ -65,7 +67,8 @@ class RestClient:
         self._clock = clock
         _ = DerivativesTradingUsdsFutures(config_rest_api=self._configuration).rest_api  # names itself in the headers
         self._answer = threading.local()
-        self._session = VenueSession(settings, threads, self._keep_answer)
+        self._departures = Departures()
+        self._session = VenueSession(settings, threads, self._keep_answer, self._note_written)
         self._pool = ThreadPoolExecutor(max_workers=threads, thread_name_prefix=f"rest-{name}")
         self._gate = PriorityGate(threads)
 
@@ -78,17 +81,19 @@ class RestClient:
         """Send one request when a thread is free, more urgent ones first. Never raises for what the venue does.
 
         Cancelling the caller does not stop a request that has left. `on_sent` is called in the worker thread with
-        monotonic nanoseconds just before the request is signed and written; `refusal` is asked once the request's
-        turn has come, whether it may leave at all.
+        monotonic nanoseconds when the request has been written; `refusal` is asked once the request's turn has come,
+        whether it may leave at all.
         """
         await self._gate.enter(call.priority)
         refused = refusal(call)
         if refused is not None:
             self._gate.leave()
             return refused
+        self._departures.expect()
         try:
             work = asyncio.get_running_loop().run_in_executor(self._pool, self._send, call, on_sent)
         except BaseException:
+            self._departures.left()
             self._gate.leave()
             raise
         work.add_done_callback(lambda _: self._gate.leave())
@@ -106,14 +111,13 @@ class RestClient:
 
     def _send(self, call: Call, on_sent: Callable[[int], None] | None) -> RestAnswer:
         """Blocking: sign with the time of this very moment (not of queueing) and send."""
-        self._answer.response = None
-        sent_ms, sent_ns = self._clock.now_ms(), self._clock.monotonic_ns()
+        local = self._answer
+        local.response, local.on_sent, local.is_written = None, on_sent, False
+        sent_ms, local.sent_ns = self._clock.now_ms(), self._clock.monotonic_ns()
         params = dict(call.params)
         if call.signed:
             params["recvWindow"] = str(self._recv_window_ms)
             params["timestamp"] = str(self._time.now_ms())
-        if on_sent is not None:
-            on_sent(sent_ns)
         error: Exception | None = None
         body = b""
         try:
@@ -123,6 +127,9 @@ class RestClient:
             body = self._answer.response.content
         except Exception as raised:  # the SDK lets plain ValueErrors through beside its own family
             error = raised
+        finally:
+            if not local.is_written:
+                self._departures.left()
         response: requests.Response | None = self._answer.response
         return RestAnswer(
             body=body,
@@ -132,9 +139,20 @@ class RestClient:
             orders_10s=_count(response, "X-MBX-ORDER-COUNT-10S"),
             orders_1m=_count(response, "X-MBX-ORDER-COUNT-1M"),
             sent_ms=sent_ms,
-            sent_ns=sent_ns,
+            sent_ns=local.sent_ns,
             received_ns=self._clock.monotonic_ns(),
         )
+
+    def _note_written(self) -> None:
+        """Called in the request's thread, once it has left and before its answer is read."""
+        local = self._answer
+        if local.is_written:
+            return
+        local.is_written, local.sent_ns = True, self._clock.monotonic_ns()
+        if local.on_sent is not None:
+            local.on_sent(local.sent_ns)
+        self._departures.left()
+        self._departures.let_go_first()
 
     def _keep_answer(self, response: requests.Response) -> None:
         self._answer.response = response

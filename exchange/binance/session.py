@@ -22,12 +22,19 @@ from exchange.binance.settings import VenueSettings
 
 
 class VenueSession(Session):
-    """One host, `connections` kept alive; `on_answer` hears every response before the SDK looks at it.
+    """One host, `connections` kept alive; `on_written` is called when a request has been written, in its thread,
+    `on_answer` hears every response before the SDK looks at it.
 
     Redirects are never followed: a 307 would send a POST again. They raise TooManyRedirects.
     """
 
-    def __init__(self, settings: VenueSettings, connections: int, on_answer: Callable[[Response], None]) -> None:
+    def __init__(
+        self,
+        settings: VenueSettings,
+        connections: int,
+        on_answer: Callable[[Response], None],
+        on_written: Callable[[], None] = lambda: None,
+    ) -> None:
         super().__init__()
         self._on_answer = on_answer
         self._fixed_headers: dict[str, str] = {name: str(value) for name, value in self.headers.items()}
@@ -36,7 +43,7 @@ class VenueSession(Session):
         self.trust_env = False
         self.proxies = {} if settings.is_loopback else get_environ_proxies(settings.rest_url)
         self._authorities: str | bool = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or True
-        self._adapter = _OneHostAdapter(connections, has_proxy=bool(self.proxies))
+        self._adapter = _OneHostAdapter(connections, on_written, has_proxy=bool(self.proxies))
         self.mount("https://", self._adapter)
         self.mount("http://", self._adapter)
 
@@ -77,8 +84,9 @@ class VenueSession(Session):
 class _OneHostAdapter(HTTPAdapter):
     """All requests go to one host with one set of certificates and proxies: its pool is looked up once."""
 
-    def __init__(self, connections: int, *, has_proxy: bool) -> None:
+    def __init__(self, connections: int, on_written: Callable[[], None], *, has_proxy: bool) -> None:
         super().__init__(pool_connections=1, pool_maxsize=connections, max_retries=0)
+        self._on_written = on_written
         self._has_proxy = has_proxy
         self._pool: Any = None
 
@@ -89,6 +97,7 @@ class _OneHostAdapter(HTTPAdapter):
             pool = super().get_connection_with_tls_context(request, verify, proxies=proxies, cert=cert)
             super().cert_verify(pool, request.url or "", verify, cert)  # type: ignore[no-untyped-call]
             self._pool = pool
+            self._pool.ConnectionCls = _telling(self._pool.ConnectionCls, self._on_written)
         return self._pool
 
     def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
@@ -108,3 +117,14 @@ class _OneHostAdapter(HTTPAdapter):
         response.raw, response.reason = resp, resp.reason
         response.url, response.request = req.url or "", req
         return response
+
+
+def _telling(kind: type[Any], on_written: Callable[[], None]) -> type[Any]:
+    """Return a class of connections that tell between writing a request and reading its answer."""
+
+    class Connection(kind):  # type: ignore[misc]
+        def getresponse(self) -> Any:
+            on_written()
+            return super().getresponse()
+
+    return Connection

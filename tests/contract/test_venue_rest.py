@@ -477,6 +477,41 @@ async def test_requests_never_run_on_the_loops_thread(gateway: BinanceGateway, v
     assert gateway.latency["count"] == 1
 
 
+async def test_on_sent_is_called_when_the_request_has_left_and_before_its_answer_is_read(
+    gateway: BinanceGateway, venue: VenueDouble
+) -> None:
+    left_ns: list[int] = []
+
+    async def answer_once_told(_: web.Request) -> web.StreamResponse:
+        await until(lambda: bool(left_ns))
+        return web.json_response(ORDER)
+
+    venue.answers["POST", ORDER_PATH] = answer_once_told
+    gateway.on_sent = lambda _, sent_ns: left_ns.append(sent_ns)
+    began_ns = time.monotonic_ns()
+    assert isinstance((await entry(gateway)).outcome, Accepted)
+    assert len(left_ns) == 1
+    assert began_ns < left_ns[0] < time.monotonic_ns()
+
+
+def _fails(*_: Any, **__: Any) -> None:
+    raise ValueError("nothing was sent")
+
+
+async def test_request_that_never_leaves_does_not_hold_back_the_answers_of_others(
+    gateway: BinanceGateway, venue: VenueDouble, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("exchange.binance.departures.PATIENCE_S", 60.0)
+    venue.answers["POST", ORDER_PATH] = ORDER
+    client = gateway._requester._writes
+    with monkeypatch.context() as broken:
+        broken.setattr("exchange.binance.rest.send_request", _fails)
+        await entry(gateway)
+    async with asyncio.timeout(5):
+        await entry(gateway)
+    assert client._departures._under_way == 0
+
+
 async def test_no_secret_reaches_a_log_whatever_fails(
     gateway: BinanceGateway, venue: VenueDouble, caplog: pytest.LogCaptureFixture
 ) -> None:
