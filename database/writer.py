@@ -20,7 +20,6 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine
@@ -28,27 +27,14 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from core.clock import Clock, SystemClock
 from core.errors import PersistenceError
-from core.records import (
-    AccountStatRecord,
-    AlertRecord,
-    CandleRecord,
-    DecisionRecord,
-    DenialRecord,
-    FundingRecord,
-    PositionMarkRecord,
-    Record,
-    SignalRecord,
-    SignalStatus,
-)
+from core.records import AlertRecord, Record
 from database.engine import describe, is_outage, set_synchronous
+from database.queues import Lane, WriteRequest, is_bulk
 from database.statements import RecordStatements
 
 T = TypeVar("T")
 _log = logging.getLogger("database.writer")
 
-BULK_TYPES = frozenset(
-    {CandleRecord, DecisionRecord, DenialRecord, AccountStatRecord, PositionMarkRecord, FundingRecord}
-)
 BULK_REST_S = 0.1
 """Bulk rows wait until nothing has come for so long: the candles of a minute become one transaction."""
 BULK_PATIENCE_S = 1.0
@@ -64,48 +50,7 @@ LASTING_S = 10.0
 """So long without a failure counts as working again."""
 
 
-@dataclass(slots=True)
-class _Request:
-    """Records to write, or a `task` to run, and whom to tell. `done` is called on the writer thread."""
-
-    records: Sequence[Record]
-    enqueued_ns: int
-    task: Callable[[Connection], Any] | None = None
-    done: Callable[[Any, BaseException | None], None] | None = None
-
-
-@dataclass(slots=True)
-class _Lane:
-    requests: deque[_Request] = field(default_factory=deque)
-    rows: int = 0
-
-    def push(self, request: _Request) -> None:
-        self.requests.append(request)
-        self.rows += len(request.records)
-
-    def push_back(self, requests: Sequence[_Request]) -> None:
-        self.requests.extendleft(reversed(requests))
-        self.rows += sum(len(request.records) for request in requests)
-
-    def take(self, rows_max: int | None) -> list[_Request]:
-        """Remove and return the oldest requests, at least one, up to `rows_max` rows."""
-        taken: list[_Request] = []
-        rows = 0
-        while self.requests and (not taken or rows_max is None or rows + len(self.requests[0].records) <= rows_max):
-            request = self.requests.popleft()
-            rows += len(request.records)
-            taken.append(request)
-        self.rows -= rows
-        return taken
-
-
-_STOP, _WAKE = _Request((), 0), _Request((), 0)
-
-
-def _is_bulk(record: Record) -> bool:
-    """Whether nothing waits for the record: the signals that were denied have no intent that might."""
-    is_denied = isinstance(record, SignalRecord) and record.status is SignalStatus.DENIED
-    return is_denied or type(record) in BULK_TYPES
+_STOP, _WAKE = WriteRequest((), 0), WriteRequest((), 0)
 
 
 class DatabaseWriter:
@@ -119,10 +64,10 @@ class DatabaseWriter:
         self._engine = engine
         self._clock = clock or SystemClock()
         self._statements = RecordStatements(engine.dialect.name)
-        self._inbox: queue.SimpleQueue[_Request] = queue.SimpleQueue()
-        self._trade, self._bulk = _Lane(), _Lane()
+        self._inbox: queue.SimpleQueue[WriteRequest] = queue.SimpleQueue()
+        self._trade, self._bulk = Lane(), Lane()
         self._oldest_ns: int | None = None
-        self._bulk_inbox: deque[_Request] = deque()
+        self._bulk_inbox: deque[WriteRequest] = deque()
         self._is_awake = False
         self._is_quiet = False
         self._connection: Connection | None = None
@@ -153,8 +98,8 @@ class DatabaseWriter:
         """Queue records for the next group commit; never blocks, never raises."""
         if not records:
             return
-        request = _Request(records, self._clock.monotonic_ns())
-        if not all(map(_is_bulk, records)):
+        request = WriteRequest(records, self._clock.monotonic_ns())
+        if not all(map(is_bulk, records)):
             self._inbox.put(request)
             return
         self._bulk_inbox.append(request)
@@ -184,7 +129,7 @@ class DatabaseWriter:
             if not loop.is_closed():
                 loop.call_soon_threadsafe(resolve, error)
 
-        self._inbox.put(_Request(records, self._clock.monotonic_ns(), done=done))
+        self._inbox.put(WriteRequest(records, self._clock.monotonic_ns(), done=done))
         await outcome
 
     def call(self, task: Callable[[Connection], T]) -> Future[T]:
@@ -203,7 +148,7 @@ class DatabaseWriter:
         if self._closed:
             done(None, PersistenceError("the database is closed; nothing more can be written"))  # type: ignore[arg-type]
         else:
-            self._inbox.put(_Request((), self._clock.monotonic_ns(), task=task, done=done))
+            self._inbox.put(WriteRequest((), self._clock.monotonic_ns(), task=task, done=done))
         return future
 
     def close(self, timeout_s: float = 10.0) -> None:
@@ -299,7 +244,7 @@ class DatabaseWriter:
                 return False
         return True
 
-    def _take_group(self) -> list[_Request]:
+    def _take_group(self) -> list[WriteRequest]:
         """Requests up to the next task, or one task alone."""
         group = self._trade.take(rows_max=None)
         cut = next((i for i, request in enumerate(group) if request.task is not None), len(group))
@@ -311,7 +256,7 @@ class DatabaseWriter:
         group = self._bulk.take(BULK_CHUNK_ROWS)
         return not group or self._write_group(group, self._bulk, full=False)
 
-    def _write_group(self, group: list[_Request], lane: _Lane, *, full: bool) -> bool:
+    def _write_group(self, group: list[WriteRequest], lane: Lane, *, full: bool) -> bool:
         """Write requests as one transaction; returns False while the database cannot be written."""
         try:
             self._transact(group, full=full)
@@ -323,7 +268,7 @@ class DatabaseWriter:
         self._succeed(group)
         return True
 
-    def _write_one_by_one(self, group: list[_Request], lane: _Lane, *, full: bool) -> bool:
+    def _write_one_by_one(self, group: list[WriteRequest], lane: Lane, *, full: bool) -> bool:
         """A record of the group is at fault: find it, so that it harms only itself."""
         for i, request in enumerate(group):
             try:
@@ -337,7 +282,7 @@ class DatabaseWriter:
                 self._succeed([request])
         return True
 
-    def _transact(self, group: Sequence[_Request], *, full: bool) -> None:
+    def _transact(self, group: Sequence[WriteRequest], *, full: bool) -> None:
         connection = self._connected(full=full)
         records = [record for request in group for record in request.records]
         with connection.begin():
@@ -345,7 +290,7 @@ class DatabaseWriter:
                 self.guard(connection)
             self._statements.execute(connection, records)
 
-    def _run_task(self, request: _Request) -> bool:
+    def _run_task(self, request: WriteRequest) -> bool:
         assert request.task is not None and request.done is not None
         try:
             connection = self._connected(full=True)
@@ -379,7 +324,7 @@ class DatabaseWriter:
             except SQLAlchemyError as error:
                 _log.warning("closing the database connection failed: %s", describe(error))
 
-    def _succeed(self, group: Sequence[_Request]) -> None:
+    def _succeed(self, group: Sequence[WriteRequest]) -> None:
         self._recovered()
         self.rows_written += sum(len(request.records) for request in group)
         for request in group:
@@ -393,7 +338,7 @@ class DatabaseWriter:
             self._is_trouble_told = False
             _log.warning("the database can be written again")
 
-    def _fail(self, group: Sequence[_Request], lane: _Lane, error: Exception) -> None:
+    def _fail(self, group: Sequence[WriteRequest], lane: Lane, error: Exception) -> None:
         """Nothing can be written now: tell those who wait, in the group and behind it, keep the rest for a next try."""
         reason = describe(error)
         self._failed_ns = self._clock.monotonic_ns()
@@ -411,7 +356,7 @@ class DatabaseWriter:
             if request.done is not None:
                 request.done(None, PersistenceError(f"the database cannot be written: {reason}"))
 
-    def _refuse(self, request: _Request, error: Exception) -> None:
+    def _refuse(self, request: WriteRequest, error: Exception) -> None:
         """This request can never be written."""
         reason = f"{type(error).__name__}: {describe(error)}"
         if request.done is not None:
@@ -420,7 +365,7 @@ class DatabaseWriter:
         else:
             self._drop([request], reason)
 
-    def _drop(self, requests: Sequence[_Request], reason: str) -> None:
+    def _drop(self, requests: Sequence[WriteRequest], reason: str) -> None:
         rows = sum(len(request.records) for request in requests)
         self.rows_dropped += rows
         kinds = sorted({type(record).__name__ for request in requests for record in request.records})

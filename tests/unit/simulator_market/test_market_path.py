@@ -153,26 +153,31 @@ def test_generated_candles_are_all_exact() -> None:
             assert built(one, tape.prints_of(one)) == wanted(one)
 
 
+EVERY_FOURTH_OR_ALL = pytest.mark.parametrize("step", [4, pytest.param(1, marks=pytest.mark.extended)])
+
+
+@EVERY_FOURTH_OR_ALL
 @pytest.mark.parametrize("folder", ["um_1m_2025-05", "um_1m_2023-07"])
-def test_recorded_six_column_candles_are_all_exact(shared_data: Path, folder: str) -> None:
+def test_recorded_six_column_candles_are_all_exact(shared_data: Path, folder: str, step: int) -> None:
     recording = load_directory(shared_data / "klines" / folder)
     for symbol in recording.specs:
         tape = tape_of(recording, symbol)
         first, _ = recording.span(symbol)
-        for one in tape.bars(recording.columns(symbol, first, first + 1500)):
+        for one in tape.bars(recording.columns(symbol, first, first + 1500))[::step]:
             if one.parts >= 8:
                 assert built(one, tape.prints_of(one)) == wanted(one)
             elif one.parts >= 4:
                 assert built(one, tape.prints_of(one))["ohlc"] == wanted(one)["ohlc"]
 
 
-def test_recorded_twelve_column_candles_are_exact_unless_they_are_tiny(shared_data: Path) -> None:
+@EVERY_FOURTH_OR_ALL
+def test_recorded_twelve_column_candles_are_exact_unless_they_are_tiny(shared_data: Path, step: int) -> None:
     recording = load_directory(shared_data / "klines" / "um_1m_12col")
     for symbol in recording.specs:
         tape, tally = tape_of(recording, symbol), Counter[str]()
         assert tape.grid.quote_unit <= Decimal("0.001")
         first, _ = recording.span(symbol)
-        for one in tape.bars(recording.columns(symbol, first, first + 3000)):
+        for one in tape.bars(recording.columns(symbol, first, first + 3000))[::step]:
             if not one.parts:
                 continue
             result, aim = built(one, tape.prints_of(one)), wanted(one)
