@@ -57,17 +57,17 @@ class Decisions:
         open_time_ms = self.open_time.item(row)
         close_ms = candles.open_time.item(index) + 59_999
         return Signal(
-            signal_id=signal_id_for(self.active.name, candles.symbol, params.interval, open_time_ms),
-            strategy=self.active.name,
-            symbol=candles.symbol,
-            interval=params.interval,
-            direction=entry.direction,
-            candle_open_time_ms=open_time_ms,
-            reference_price=candles.price(candles.close.item(index)),
-            exits=entry.exits,
-            event_time_ms=close_ms,
-            received_time_ms=close_ms,
-            reason=entry.reason,
+            signal_id_for(self.active.name, candles.symbol, params.interval, open_time_ms),
+            self.active.name,
+            candles.symbol,
+            params.interval,
+            entry.direction,
+            open_time_ms,
+            candles.price(candles.close.item(index)),
+            entry.exits,
+            close_ms,
+            close_ms,
+            entry.reason,
             max_holding_ms=params.max_holding_ms,
         )
 

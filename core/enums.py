@@ -54,20 +54,17 @@ class Direction(Word):
     sign: int
     """+1 for LONG, -1 for SHORT."""
 
+    entry_side: Side
+    exit_side: Side
+
     def __init__(self, word: str) -> None:
-        self.sign = 1 if word == "LONG" else -1
+        is_long = word == "LONG"
+        self.sign = 1 if is_long else -1
+        self.entry_side, self.exit_side = (Side.BUY, Side.SELL) if is_long else (Side.SELL, Side.BUY)
 
     @property
     def opposite(self) -> Direction:
         return Direction.SHORT if self is Direction.LONG else Direction.LONG
-
-    @property
-    def entry_side(self) -> Side:
-        return Side.BUY if self is Direction.LONG else Side.SELL
-
-    @property
-    def exit_side(self) -> Side:
-        return Side.SELL if self is Direction.LONG else Side.BUY
 
 
 class PositionMode(Word):

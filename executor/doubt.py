@@ -55,7 +55,7 @@ def on_query_reply(desk: Desk, reply: VenueReply, command: QueryOrder) -> Trade 
     trade, order = owner
     outcome = reply.outcome
     if isinstance(outcome, Accepted):
-        if isinstance(outcome.payload, OrderReport | AlgoOrderReport):
+        if isinstance(outcome.payload, (OrderReport, AlgoOrderReport)):
             apply_report(desk, trade, order, outcome.payload)
         return trade
     if isinstance(outcome, Refused) and outcome.kind is RefusalKind.NOT_FOUND:
@@ -76,7 +76,7 @@ def apply_report(desk: Desk, trade: Trade, order: TrackedOrder, report: OrderRep
         news = order.apply_algo(report, desk.now_ms)
     if news:
         desk.book.link(trade, order)
-        desk.touch(trade)
+        desk.out.touch(trade)
     return news
 
 

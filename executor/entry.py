@@ -68,13 +68,13 @@ def on_signal(desk: Desk, signal: Signal) -> None:
         return
     identity = ClientOrderId(desk.epoch, desk.next_intent, Leg.ENTRY, 0)
     plan = EntryPlan(
-        side=signal.direction.entry_side,
-        position_side=position_side_for(signal.direction, desk.config.position_mode),
-        quantity=sized.quantity,
-        price=levels.price,
-        mark_price=desk.market.of(signal.symbol).valuation_price or levels.price,
-        stop_price=levels.stop_price,
-        client_order_id=str(identity),
+        signal.direction.entry_side,
+        position_side_for(signal.direction, desk.config.position_mode),
+        sized.quantity,
+        levels.price,
+        desk.market.of(signal.symbol).valuation_price or levels.price,
+        levels.stop_price,
+        str(identity),
     )
     outcome = _approve(desk, signal, instrument, plan, open_now)
     if isinstance(outcome, Denied):
@@ -84,50 +84,50 @@ def on_signal(desk: Desk, signal: Signal) -> None:
 
 
 def _view(desk: Desk, signal: Signal, instrument: Instrument) -> EntryView:
-    market = desk.market.of(signal.symbol)
-    setup = desk.setup.get(signal.symbol)
-    halt = desk.halts.blocking(signal.symbol)
-    price = market.trading_price
-    stop = None if price is None else signal.exits.stop_for(price, signal.direction)
-    target = None if price is None else signal.exits.target_for(price, signal.direction)
+    symbol, direction, link = signal.symbol, signal.direction, desk.link
+    market = desk.market.of(symbol)
+    setup = desk.setup.get(symbol)
+    halt = desk.halts.blocking(symbol)
+    price, exits = market.trading_price, signal.exits
+    stop = None if price is None else exits.stop_for(price, direction)
+    target = None if price is None else exits.target_for(price, direction)
     account, days = desk.account, desk.days
-    link, direction = desk.link, signal.direction
-    trades, side = desk.book.of_symbol(signal.symbol), position_side_for(direction, desk.config.position_mode)
-    return EntryView(
-        symbol=signal.symbol,
-        strategy=signal.strategy,
-        direction=direction,
-        price=price,
-        stop_price=None if stop is None else stop_trigger_price(instrument, stop, direction),
-        target_price=None if target is None else target_trigger_price(instrument, target, direction),
-        venue_time_ms=desk.venue_ms,
-        signal_age_ms=desk.venue_ms - signal.event_time_ms,
-        is_duplicate=desk.is_known_signal(signal.signal_id),
-        is_stopping=link.stopping,
-        is_degraded=link.degraded,
-        is_reconciled=link.reconciled and not _is_suspect(desk, signal.symbol),
-        streams_ready=link.user_ready and link.market_ready,
-        clock_offset_ms=link.clock_offset_ms,
-        symbol_status=instrument.status,
-        blocked_reason=_block_reason(desk, signal.symbol, None if setup is None else setup.blocked_reason),
-        halt_reason=None if halt is None else f"{halt.scope}: {halt.reason}",
-        price_age_ms=market.price_age_ms(desk.now_ms),
-        next_funding_time_ms=market.next_funding_time_ms,
-        last_funding_time_ms=market.last_funding_time_ms,
-        has_position=_has_position(desk, trades, signal.symbol, side),
-        has_unresolved_order=_has_unresolved(desk, trades, signal.symbol, side),
-        equity=account.equity,
-        peak_equity=account.peak_equity,
-        day_start_equity=account.day_start_equity or ZERO,
-        day_net_pnl=days.net_pnl(),
-        unrealized_pnl=account.unrealized_pnl,
-        strategy_day_net_pnl=days.strategy_net_pnl(signal.strategy),
-        strategy_day_quantity=days.strategy_quantity(signal.strategy, signal.symbol),
-        symbol_day_net_pnl=days.symbol_net_pnl(signal.symbol),
-        consecutive_losses=days.consecutive_losses,
-        open_positions=sum(trade.state not in TERMINAL for trade in desk.book.active.values()),
-        is_lease_lost=link.lease_lost,
-        strategy_limits=_strategy_limits(desk, signal),
+    trades, side = desk.book.of_symbol(symbol), position_side_for(direction, desk.config.position_mode)
+    return EntryView(  # by position, field by field: with names it would cost four times as much
+        symbol,
+        signal.strategy,
+        direction,
+        price,
+        None if stop is None else stop_trigger_price(instrument, stop, direction),
+        None if target is None else target_trigger_price(instrument, target, direction),
+        desk.venue_ms,
+        desk.venue_ms - signal.event_time_ms,
+        desk.is_known_signal(signal.signal_id),
+        link.stopping,
+        link.degraded,
+        link.reconciled and not _is_suspect(desk, symbol),
+        link.user_ready and link.market_ready,
+        link.clock_offset_ms,
+        instrument.status,
+        _block_reason(desk, symbol, None if setup is None else setup.blocked_reason),
+        None if halt is None else f"{halt.scope}: {halt.reason}",
+        market.price_age_ms(desk.now_ms),
+        market.next_funding_time_ms,
+        market.last_funding_time_ms,
+        _has_position(desk, trades, symbol, side),
+        _has_unresolved(desk, trades, symbol, side),
+        account.equity,
+        account.peak_equity,
+        account.day_start_equity or ZERO,
+        days.net_pnl(),
+        account.unrealized_pnl,
+        days.strategy_net_pnl(signal.strategy),
+        days.strategy_quantity(signal.strategy, symbol),
+        days.symbol_net_pnl(symbol),
+        days.consecutive_losses,
+        len([trade for trade in desk.book.active.values() if trade.state not in TERMINAL]),
+        link.lease_lost,
+        _strategy_limits(desk, signal),
     )
 
 
@@ -174,19 +174,19 @@ def _size(desk: Desk, signal: Signal, levels: _Levels, open_now: _OpenNow) -> Si
     return size_entry(
         desk.config.sizing,
         SizingInput(
-            direction=signal.direction,
-            price=levels.price,
-            stop_price=levels.stop_price,
-            equity=desk.account.equity or ZERO,
-            available=desk.account.available,
-            taker_fee_rate=setup.taker_fee_rate,
-            leverage=setup.leverage,
-            brackets=setup.brackets,
-            symbol_exposure=open_now.symbol,
-            total_exposure=open_now.total,
-            max_position_notional=limits.max_position_notional,
-            max_exposure_fraction=limits.max_exposure_fraction,
-            max_total_exposure_fraction=desk.config.limits.max_total_exposure_fraction,
+            signal.direction,
+            levels.price,
+            levels.stop_price,
+            desk.account.equity or ZERO,
+            desk.account.available,
+            setup.taker_fee_rate,
+            setup.leverage,
+            setup.brackets,
+            open_now.symbol,
+            open_now.total,
+            limits.max_position_notional,
+            limits.max_exposure_fraction,
+            desk.config.limits.max_total_exposure_fraction,
         ),
     )
 
@@ -200,19 +200,19 @@ def _approve(
         return approved
     setup = desk.setup_of(signal.symbol)
     view = OrderView(
-        direction=signal.direction,
-        price=plan.price,
-        stop_price=plan.stop_price,
-        quantity=approved.order.quantity or ZERO,
-        equity=desk.account.equity or ZERO,
-        margin_available=desk.account.available,
-        leverage=setup.leverage,
-        margin_type=setup.margin_type,
-        brackets=setup.brackets,
-        symbol_exposure=open_now.symbol,
-        total_exposure=open_now.total,
-        strategy_day_quantity=desk.days.strategy_quantity(signal.strategy, signal.symbol),
-        strategy_limits=_strategy_limits(desk, signal),
+        signal.direction,
+        plan.price,
+        plan.stop_price,
+        approved.order.quantity or ZERO,
+        desk.account.equity or ZERO,
+        desk.account.available,
+        setup.leverage,
+        setup.margin_type,
+        setup.brackets,
+        open_now.symbol,
+        open_now.total,
+        desk.days.strategy_quantity(signal.strategy, signal.symbol),
+        _strategy_limits(desk, signal),
     )
     return check_order(view, desk.config.limits, desk.limits_of(signal.symbol)) or approved
 
@@ -226,23 +226,23 @@ def _enter(desk: Desk, signal: Signal, levels: _Levels, approved: Approved, iden
         setup.taker_fee_rate + desk.config.sizing.slippage_fraction
     )
     trade = Trade(
-        intent_id=desk.next_intent,
-        epoch=desk.epoch,
-        signal_id=signal.signal_id,
-        symbol=signal.symbol,
-        strategy=signal.strategy,
-        direction=signal.direction,
-        position_side=approved.order.position_side,
-        quantity=quantity,
-        reference_price=levels.price,
-        plan=signal.exits,
-        stop_price=levels.stop_price,
-        target_price=levels.target_price,
-        risk_usd=quantity * loss,
-        client_order_id=order.client_order_id,
-        created_time_ms=desk.venue_ms,
-        quote_asset=desk.config.quote_asset,
-        max_holding_ms=signal.max_holding_ms or desk.limits_of(signal.symbol).max_holding_ms,
+        desk.next_intent,
+        desk.epoch,
+        signal.signal_id,
+        signal.symbol,
+        signal.strategy,
+        signal.direction,
+        approved.order.position_side,
+        quantity,
+        levels.price,
+        signal.exits,
+        levels.stop_price,
+        levels.target_price,
+        quantity * loss,
+        order.client_order_id,
+        desk.venue_ms,
+        desk.config.quote_asset,
+        signal.max_holding_ms or desk.limits_of(signal.symbol).max_holding_ms,
     )
     desk.next_intent += 1
     desk.instrument_for_exit(signal.symbol)

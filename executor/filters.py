@@ -15,6 +15,12 @@ from core.instrument import Instrument, Rounding
 from core.orders import AlgoOrderRequest, Approved, OrderRequest
 from executor.denials import DenialCode, Denied, denied
 
+_LONG, _UP, _DOWN = Direction.LONG, Rounding.UP, Rounding.DOWN
+_ONEWAY, _BOTH = PositionMode.ONEWAY, PositionSide.BOTH
+_MARKET, _STOP_MARKET, _TAKE_PROFIT_MARKET = OrderType.MARKET, OrderType.STOP_MARKET, OrderType.TAKE_PROFIT_MARKET
+_CONTRACT_PRICE = WorkingType.CONTRACT_PRICE
+_LEG_SIDES = {direction: PositionSide(direction.value) for direction in Direction}
+
 
 @quick_init
 @dataclass(frozen=True, slots=True)
@@ -36,7 +42,7 @@ class EntryPlan:
 
 def position_side_for(direction: Direction, mode: PositionMode) -> PositionSide:
     """Return BOTH in one-way mode, the direction in hedge mode."""
-    return PositionSide.BOTH if mode is PositionMode.ONEWAY else PositionSide(direction.value)
+    return _BOTH if mode is _ONEWAY else _LEG_SIDES[direction]
 
 
 def approve_entry(instrument: Instrument, plan: EntryPlan) -> Approved | Denied:
@@ -53,13 +59,7 @@ def approve_entry(instrument: Instrument, plan: EntryPlan) -> Approved | Denied:
         return refusal
     return Approved(
         OrderRequest(
-            symbol=instrument.symbol,
-            side=plan.side,
-            position_side=plan.position_side,
-            type=OrderType.MARKET,
-            quantity=quantity,
-            client_order_id=plan.client_order_id,
-            leg=Leg.ENTRY,
+            instrument.symbol, plan.side, plan.position_side, _MARKET, quantity, plan.client_order_id, Leg.ENTRY
         )
     )
 
@@ -83,7 +83,7 @@ def _notional_refusal(instrument: Instrument, plan: EntryPlan, quantity: Decimal
     part = instrument.round_quantity(quantity * plan.smallest_exit_fraction, market=True)
     if part < instrument.market_min_quantity:
         return denied(DenialCode.QUANTITY_TOO_SMALL, exit_quantity=part, min_quantity=instrument.market_min_quantity)
-    if plan.position_side is PositionSide.BOTH:
+    if plan.position_side is _BOTH:
         return None
     exit_notional = part * min(plan.price, plan.stop_price)
     if exit_notional < instrument.min_notional:
@@ -115,8 +115,10 @@ def target_trigger_price(instrument: Instrument, price: Decimal, direction: Dire
 
 
 def _to_entry_side(instrument: Instrument, price: Decimal, *, stop: bool, direction: Direction) -> Decimal:
-    upwards = stop == (direction is Direction.LONG)
-    rounded = instrument.round_price(price, Rounding.UP if upwards else Rounding.DOWN)
+    upwards = stop == (direction is _LONG)
+    rounded = instrument.round_price(price, _UP if upwards else _DOWN)
+    if instrument.min_price <= rounded <= instrument.max_price:
+        return rounded
     return min(max(rounded, instrument.min_price), instrument.max_price)
 
 
@@ -128,18 +130,18 @@ def protective_order(  # noqa: PLR0917
     `closePosition` excludes a quantity and the reduce-only flag, follows partial fills by itself and can never turn
     the position.
     """
-    order_type = OrderType.STOP_MARKET if leg is Leg.STOP else OrderType.TAKE_PROFIT_MARKET
+    order_type = _STOP_MARKET if leg is Leg.STOP else _TAKE_PROFIT_MARKET
     return Approved(
         AlgoOrderRequest(
-            symbol=symbol,
-            side=direction.exit_side,
-            position_side=position_side,
-            type=order_type,
-            trigger_price=trigger_price,
-            client_order_id=client_id,
-            leg=leg,
+            symbol,
+            direction.exit_side,
+            position_side,
+            order_type,
+            trigger_price,
+            client_id,
+            leg,
             close_position=True,
-            working_type=WorkingType.CONTRACT_PRICE,
+            working_type=_CONTRACT_PRICE,
         )
     )
 

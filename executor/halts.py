@@ -63,6 +63,8 @@ class Halts:
 
     def blocking(self, symbol: str) -> HaltRecord | None:
         """Return a halt that blocks entries on `symbol`, the account-wide ones first."""
+        if not self._active:
+            return None
         for halt in self._active.values():
             if halt.scope == ALL:
                 return halt

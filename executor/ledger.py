@@ -176,7 +176,7 @@ def _belongs(trade: Trade, fill: FillReport) -> bool:
 def _after_booking(desk: Desk, trade: Trade) -> None:
     desk.positions.note_activity(trade.symbol, desk.now_ms)
     desk.suspect(trade.symbol, trade.position_side)
-    desk.touch(trade, durable=True)
+    desk.out.touch(trade, durable=True)
 
 
 def _foreign_record(fill: FillReport, now_ms: int) -> FillRecord:

@@ -22,13 +22,15 @@ def sync_state(desk: Desk, trade: Trade) -> None:
         trade.advance(event, entry.detail)
         desk.touch(trade)
         _record_signal(desk, trade)
-    is_complete = entry.has_ended or (entry.quantity is not None and entry.executed >= entry.quantity)
-    if trade.entered > 0 and is_complete and not trade.entry_counted and not trade.lacks_fills:
+    if trade.entry_counted or trade.lacks_fills or trade.entered <= 0:
+        return
+    if entry.has_ended or (entry.quantity is not None and entry.executed >= entry.quantity):
         trade.entry_counted = True
         desk.entries_filled += 1
         desk.write(trade.symbol, desk.days.entered(trade, desk.venue_ms))
 
 
+_DONE, _REFUSED, _ENTRY_COMPLETE = Phase.DONE, TradeState.REFUSED, TradeEvent.ENTRY_COMPLETE
 _BEFORE_FILL = frozenset({TradeState.INTENT, TradeState.SUBMITTED, TradeState.IN_DOUBT, TradeState.ACCEPTED})
 
 
@@ -40,10 +42,10 @@ def _entry_event(trade: Trade, entry: TrackedOrder) -> TradeEvent | None:
 
 
 def _filled_event(trade: Trade, entry: TrackedOrder) -> TradeEvent | None:
-    is_complete = entry.phase is Phase.DONE or entry.executed >= trade.quantity
-    if trade.state in _BEFORE_FILL or trade.state is TradeState.REFUSED:
-        return TradeEvent.ENTRY_COMPLETE if is_complete else TradeEvent.PARTLY_FILLED
-    return TradeEvent.ENTRY_COMPLETE if is_complete and trade.state is TradeState.PARTIALLY_FILLED else None
+    is_complete = entry.phase is _DONE or entry.executed >= trade.quantity
+    if trade.state in _BEFORE_FILL or trade.state is _REFUSED:
+        return _ENTRY_COMPLETE if is_complete else TradeEvent.PARTLY_FILLED
+    return _ENTRY_COMPLETE if is_complete and trade.state is TradeState.PARTIALLY_FILLED else None
 
 
 def _unfilled_event(state: TradeState, entry: TrackedOrder) -> TradeEvent | None:

@@ -24,11 +24,12 @@ CONDITIONAL_NOT_HERE = -4120
 """The venue's code for "conditional orders live elsewhere": protection is impossible for every symbol."""
 
 FRESH_PRICE_MS = 5_000
+_STOP, _TARGET = Leg.STOP, Leg.TARGET
 
 
 def guard(desk: Desk, trade: Trade) -> None:
     """Keep an open trade protected; leave it when that fails, when a stop does not work, or when its time is over."""
-    stop = trade.standing(Leg.STOP)
+    stop = trade.standing(_STOP)
     if _is_firing(trade):
         _watch_firing(desk, trade)
     elif stop is not None and stop.phase is Phase.LIVE:
@@ -111,7 +112,7 @@ def place_stop(desk: Desk, trade: Trade) -> None:
     if last is not None and (last - price) * trade.direction.sign <= 0:
         request_close(desk, trade, ExitReason.STOP)
         return
-    _send_leg(desk, trade, Leg.STOP, price)
+    _send_leg(desk, trade, _STOP, price)
     trade.timers.stop_retry_at_ms = desk.now_ms + desk.policy.stop_retry_ms
 
 
@@ -126,7 +127,7 @@ def _send_leg(desk: Desk, trade: Trade, leg: Leg, price: Decimal) -> None:
     approved = protective_order(trade.symbol, trade.direction, trade.position_side, leg, price, str(client_id))
     order = track_request(approved.order, client_id, trade.strategy, desk.venue_ms, desk.now_ms)
     desk.book.add_order(trade, order)
-    desk.touch(trade, durable=True)
+    desk.out.touch(trade, durable=True)
     desk.send(trade.symbol, SubmitOrder(approved, Priority.EXIT))
 
 
@@ -166,16 +167,16 @@ def on_protection_refused(desk: Desk, trade: Trade, order: TrackedOrder, refused
 
 def _tend_target(desk: Desk, trade: Trade) -> None:
     """Keep one target live beside the stop; after bounded tries go on with the stop alone."""
+    if trade.target_abandoned or trade.standing(_STOP) is None or trade.standing(_TARGET) is not None:
+        return
     instrument = desk.instrument_for_exit(trade.symbol)
     entry_price = trade.entry_price
-    if trade.target_abandoned or instrument is None or entry_price is None or trade.standing(Leg.STOP) is None:
-        return
-    if trade.standing(Leg.TARGET) is not None or desk.now_ms < trade.timers.target_retry_at_ms:
+    if instrument is None or entry_price is None or desk.now_ms < trade.timers.target_retry_at_ms:
         return
     planned = trade.plan.target_for(entry_price, trade.direction)
     if planned is None:
         return
-    if sum(1 for _ in trade.legs(Leg.TARGET)) >= desk.policy.target_tries:
+    if sum(1 for _ in trade.legs(_TARGET)) >= desk.policy.target_tries:
         _abandon_target(desk, trade)
         return
     price = target_trigger_price(instrument, planned, trade.direction)
@@ -183,7 +184,7 @@ def _tend_target(desk: Desk, trade: Trade) -> None:
     if last is not None and (last - price) * trade.direction.sign >= 0:
         request_close(desk, trade, ExitReason.TARGET)
         return
-    _send_leg(desk, trade, Leg.TARGET, price)
+    _send_leg(desk, trade, _TARGET, price)
     trade.timers.target_retry_at_ms = desk.now_ms + desk.policy.target_retry_ms
 
 

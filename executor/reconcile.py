@@ -7,6 +7,7 @@ for flat. Quantities are then the audit's business; orders are compared here.
 
 from __future__ import annotations
 
+from collections.abc import Set
 from dataclasses import dataclass, field
 
 from core.commands import (
@@ -98,9 +99,10 @@ class Reconciler:
             desk.send("", command)
         self._snapshot = snapshot
 
-    def on_reply(self, desk: Desk, reply: VenueReply, traded: set[str]) -> None:
+    def on_reply(self, desk: Desk, reply: VenueReply, traded: Set[str]) -> None:
         """Note an answer of the running snapshot; `traded` are symbols that its ledger rows mention."""
-        self._traded |= traded
+        if traded:
+            self._traded |= traded
         snapshot = self._snapshot
         if snapshot is None or reply.command not in snapshot.outstanding:
             return

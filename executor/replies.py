@@ -32,6 +32,8 @@ from executor.steering import steer_all, wake
 from executor.tracked import Phase, TrackedOrder
 from executor.trade import Trade
 
+_NONE: frozenset[str] = frozenset()
+
 
 class Replies:
     """Routes each answer by the command that it belongs to."""
@@ -59,7 +61,7 @@ class Replies:
         traded = handler(reply, issued_ms) if handler is not None else None
         if self._desk.unwinding and reply.command == kill.COMMIT_PROOF:
             kill.on_answer(self._desk)
-        self._reconciler.on_reply(self._desk, reply, traded or set())
+        self._reconciler.on_reply(self._desk, reply, traded or _NONE)
 
     def _on_submitted(self, reply: VenueReply, _issued_ms: int) -> None:
         """Take the answer of a request to place an order; the stream's word stands where it came first."""
@@ -75,9 +77,10 @@ class Replies:
             doubt.mark_in_doubt(desk, trade, order, f"outcome unknown: {outcome.detail}"[:200])
         elif isinstance(outcome, Refused):
             self._on_refused(trade, order, outcome)
-        elif isinstance(outcome.payload, OrderReport | AlgoOrderReport):
+        elif isinstance(outcome.payload, (OrderReport, AlgoOrderReport)):
             doubt.apply_report(desk, trade, order, outcome.payload)
-            steer_all(desk, ledger.settle_held(desk))
+            if desk.held:
+                steer_all(desk, ledger.settle_held(desk))
         wake(desk, trade)
 
     def _on_refused(self, trade: Trade, order: TrackedOrder, refused: Refused) -> None:

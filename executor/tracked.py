@@ -33,6 +33,7 @@ _UNRESOLVED = frozenset({Phase.SENDING, Phase.IN_DOUBT})
 _PLAIN_RANK: dict[str, int] = {OrderStatus.NEW: 0, OrderStatus.PARTIALLY_FILLED: 1}
 _ALGO_RANK: dict[str, int] = {AlgoStatus.NEW: 0, AlgoStatus.TRIGGERING: 1, AlgoStatus.TRIGGERED: 2}
 _PLAIN_OVER = frozenset(status.value for status in OrderStatus if status.is_terminal)
+_LIVE, _DONE, _PLAIN = Phase.LIVE, Phase.DONE, OrderService.PLAIN
 _ALGO_OVER = frozenset(status.value for status in AlgoStatus if status.is_terminal)
 _FIRING = frozenset({AlgoStatus.TRIGGERING.value, AlgoStatus.TRIGGERED.value, AlgoStatus.FINISHED.value})
 
@@ -119,7 +120,7 @@ class TrackedOrder:
         if report.filled_quantity >= self.reported:
             self.reported = report.filled_quantity
             self.reported_average = report.average_price or self.reported_average
-        if self.service is OrderService.PLAIN:
+        if self.service is _PLAIN:
             self._take_status(str(report.status), report.status.is_terminal, _PLAIN_RANK, now_ms)
         elif report.status.is_terminal:
             self.has_plain_ended = True
@@ -140,14 +141,14 @@ class TrackedOrder:
 
     def _take_status(self, status: str, is_terminal: bool, ranks: dict[str, int], now_ms: int) -> None:
         """Move to `status` unless that would lead back; a word that nobody knows is no news."""
-        if self.phase is Phase.DONE or not (is_terminal or status in ranks):
+        if self.phase is _DONE or not (is_terminal or status in ranks):
             return
         self.confirmed_ms = now_ms
         self.not_found = 0
         if is_terminal:
-            self.phase, self.venue_status, self.ended_ms = Phase.DONE, status, now_ms
+            self.phase, self.venue_status, self.ended_ms = _DONE, status, now_ms
             return
-        self.phase = Phase.LIVE
+        self.phase = _LIVE
         if ranks[status] >= ranks.get(self.venue_status, -1):
             self.venue_status = status
 

@@ -23,6 +23,7 @@ from executor.lifecycle import TERMINAL, TradeEvent, next_state
 from executor.tracked import TrackedOrder
 
 ZERO = Decimal(0)
+_ENTRY = Leg.ENTRY
 _Row = IntentRecord | PositionRecord | OrderRecord
 
 _SPECIAL_CLIENT_IDS = {
@@ -159,7 +160,7 @@ class Trade:
             reported, booked = order.reported, order.booked
             is_more = reported > booked
             lacks_fills |= is_more
-            if order.leg is not Leg.ENTRY:
+            if order.leg is not _ENTRY:
                 exited += reported if is_more else booked
         self.exited, self.lacks_fills = exited, lacks_fills
         left = self.entered - exited
@@ -188,7 +189,12 @@ class Trade:
     @property
     def is_clear(self) -> bool:
         """True when nothing of this trade can act at the venue any more."""
-        return self.is_over and all(order.has_ended for order in self.orders.values())
+        if self.state not in TERMINAL:
+            return False
+        for order in self.orders.values():  # noqa: SIM110 - asked after every step, and a generator costs twice as much
+            if not order.has_ended:
+                return False
+        return True
 
     @property
     def entry_price(self) -> Decimal | None:
@@ -232,7 +238,7 @@ class Trade:
         The caller has made sure that the trade id is new.
         """
         cost = fill.price * fill.quantity
-        is_entry = order.leg is Leg.ENTRY if order is not None else fill.side is self.direction.entry_side
+        is_entry = order.leg is _ENTRY if order is not None else fill.side is self.direction.entry_side
         if order is not None:
             order.booked += fill.quantity
             order.booked_cost += cost
@@ -256,12 +262,13 @@ class Trade:
         self.realized_pnl += fill.realized_pnl
         if fill.fee_asset == self.quote_asset:
             self.fees += fill.fee
+        time_ms = fill.event_time_ms
         self.last_fill_ms = max(self.last_fill_ms, now_ms)
-        self.last_fill_time_ms = max(self.last_fill_time_ms, fill.event_time_ms)
+        self.last_fill_time_ms = max(self.last_fill_time_ms, time_ms)
         if self.first_fill_ms is None:
             self.first_fill_ms = now_ms
-        if self.opened_time_ms is None or fill.event_time_ms < self.opened_time_ms:
-            self.opened_time_ms = fill.event_time_ms
+        if self.opened_time_ms is None or time_ms < self.opened_time_ms:
+            self.opened_time_ms = time_ms
 
     def _exit_reason(self, fill: FillReport, order: TrackedOrder | None, correction: bool) -> ExitReason:
         if order is not None and order.leg in _REASON_OF_LEG:

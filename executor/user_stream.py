@@ -53,7 +53,8 @@ class UserStream:
             self._take_unknown(report.client_order_id)
             return
         doubt.apply_report(desk, *owner, report)
-        steer_all(desk, ledger.settle_held(desk))
+        if desk.held:
+            steer_all(desk, ledger.settle_held(desk))
         wake(desk, owner[0])
 
     def _take_unknown(self, client_order_id: str) -> None:

@@ -46,7 +46,8 @@ class Exposure(Struct, frozen=True):
         if self.is_hedge:
             return self.long + self.bids + self.short + self.asks
         net = self.long - self.short
-        return max(abs(net + self.bids), abs(net - self.asks))
+        rising, falling = abs(net + self.bids), abs(net - self.asks)
+        return rising if rising >= falling else falling
 
     @property
     def worst_leg(self) -> Decimal:

@@ -33,6 +33,8 @@ from simulator.engine.retention import is_kept
 from simulator.engine.state import Position, snapshot
 
 _HUNDRED = Decimal(100)
+_NEW, _TRIGGERED = AlgoStatus.NEW, AlgoStatus.TRIGGERED
+_GTC, _GTE_GTC = TimeInForce.GTC, TimeInForce.GTE_GTC
 _NOT_NUMBERED = 0
 """The algo id of an order that is not accepted yet."""
 
@@ -129,14 +131,13 @@ class AlgoService:
         desk = self._context.desks.get(position.symbol)
         for order in list(desk.open_algos.values()) if desk is not None else ():
             is_bound = order.position_side is position.side and order.is_position_bound
-            is_waiting = order.status is AlgoStatus.NEW
-            if is_bound and is_waiting and not position.quantity * order.side.sign < 0:
+            if is_bound and order.status is _NEW and not position.quantity * order.side.sign < 0:
                 self._close(order, AlgoStatus.EXPIRED)
 
     def order_closed(self, plain: PlainOrder) -> None:
         """Finish the conditional order whose plain order has ended."""
         order = self._context.state.algos.get(plain.algo_id) if plain.algo_id else None
-        if order is not None and order.status is AlgoStatus.TRIGGERED:
+        if order is not None and order.status is _TRIGGERED:
             order.actual_price = plain.average_price
             order.actual_quantity = plain.executed_quantity
             self._close(order, AlgoStatus.FINISHED)
@@ -187,7 +188,7 @@ class AlgoService:
     def _triggered(self, order: AlgoOrder, plain: PlainOrder) -> None:
         order.actual_order_id = plain.order_id
         order.actual_type = plain.type.value
-        self._change(order, AlgoStatus.TRIGGERED)
+        self._change(order, _TRIGGERED)
 
     def _plain_order(self, order: AlgoOrder) -> PlainOrder:
         """Build what the trigger sends to the book: same client id and side, LIMIT or MARKET."""
@@ -199,7 +200,7 @@ class AlgoService:
         price = order.price
         if is_limit and order.price_match != "NONE":
             price = matched_price(context.market, order.symbol, order.side, order.price_match)
-        is_bound = order.time_in_force is TimeInForce.GTE_GTC
+        is_bound = order.time_in_force is _GTE_GTC
         return PlainOrder(
             order_id=0,
             client_order_id=order.client_algo_id,
@@ -208,7 +209,7 @@ class AlgoService:
             type=OrderType.LIMIT if is_limit else OrderType.MARKET,
             orig_type=order.type,
             position_side=order.position_side,
-            time_in_force=TimeInForce.GTC if is_bound else order.time_in_force,
+            time_in_force=_GTC if is_bound else order.time_in_force,
             quantity=quantity,
             price=price,
             reduce_only=order.reduce_only,
@@ -226,7 +227,7 @@ class AlgoService:
         )
 
     def _build(self, request: PlaceAlgo, is_reducing: bool) -> AlgoOrder:
-        life = request.time_in_force or TimeInForce.GTC
+        life = request.time_in_force or _GTC
         now_ms = self._context.now_ms
         return AlgoOrder(
             _NOT_NUMBERED,
@@ -235,7 +236,7 @@ class AlgoService:
             request.side,
             request.type,
             request.position_side,
-            TimeInForce.GTE_GTC if request.close_position else life,
+            _GTE_GTC if request.close_position else life,
             request.quantity or ZERO,
             request.price or ZERO,
             request.trigger_price or ZERO,
@@ -279,7 +280,7 @@ class AlgoService:
 
     def _close(self, order: AlgoOrder, status: AlgoStatus) -> None:
         desk = self._context.desk(order.symbol)
-        if order.status is AlgoStatus.NEW:
+        if order.status is _NEW:
             self._waiting -= 1
         desk.close_algo(order)
         self._change(order, status)

@@ -14,6 +14,8 @@ from simulator.engine.orders import PlainOrder
 from simulator.engine.port import MarketPort, SpecLike
 from simulator.engine.state import Position, State, SymbolSettings
 
+_ISOLATED = MarginType.ISOLATED
+
 
 class Context:
     """`followers` hear of each changed position and `closers` of each finished order, when `settle` runs.
@@ -64,13 +66,13 @@ class Context:
         return found
 
     def is_isolated(self, symbol: str) -> bool:
-        return self.symbol_settings(symbol).margin_type is MarginType.ISOLATED
+        return self.symbol_settings(symbol).margin_type is _ISOLATED
 
     def mark(self, symbol: str) -> Decimal:
         return self.market.mark_price(symbol)
 
     def position_changed(self, position: Position) -> None:
-        if not any(position is other for other in self._changed):
+        if not self._changed or not any(position is other for other in self._changed):
             self._changed.append(position)
         self._is_money_changed = True
 

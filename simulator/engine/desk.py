@@ -13,6 +13,8 @@ from simulator.engine.orders import ZERO, AlgoOrder, PlainOrder
 from simulator.engine.port import SpecLike
 
 _STOPS = frozenset({OrderType.STOP, OrderType.STOP_MARKET})
+_BUY, _MARK, _NEW = Side.BUY, WorkingType.MARK_PRICE, AlgoStatus.NEW
+_TRAILING = OrderType.TRAILING_STOP_MARKET
 Entry = tuple[Decimal, int]
 """(sort key, id): the key is the price, negated where the highest comes first."""
 
@@ -102,7 +104,7 @@ class SymbolDesk:
     def watch(self, algo: AlgoOrder) -> None:
         """Wait for a conditional order's trigger."""
         self.open_algos[algo.algo_id] = algo
-        if algo.type is OrderType.TRAILING_STOP_MARKET:
+        if algo.type is _TRAILING:
             self.trailing[algo.algo_id] = algo
         else:
             side, entry = self._trigger(algo)
@@ -110,7 +112,7 @@ class SymbolDesk:
 
     def unwatch(self, algo: AlgoOrder) -> None:
         """Stop waiting for the trigger; the order stays open until `close_algo`."""
-        if algo.type is OrderType.TRAILING_STOP_MARKET:
+        if algo.type is _TRAILING:
             self.trailing.pop(algo.algo_id, None)
         else:
             side, entry = self._trigger(algo)
@@ -118,7 +120,7 @@ class SymbolDesk:
 
     def close_algo(self, algo: AlgoOrder) -> None:
         """Let go of a conditional order that ends; call before its row is changed. A triggered one waits no more."""
-        if algo.status is AlgoStatus.NEW:
+        if algo.status is _NEW:
             self.unwatch(algo)
         self.open_algos.pop(algo.algo_id, None)
 
@@ -140,7 +142,7 @@ class SymbolDesk:
             self.ask_notional += order.price * quantity
 
     def _trigger(self, algo: AlgoOrder) -> tuple[list[Entry], Entry]:
-        triggers = self.mark_triggers if algo.working_type is WorkingType.MARK_PRICE else self.last_triggers
+        triggers = self.mark_triggers if algo.working_type is _MARK else self.last_triggers
         if triggers_on_rise(algo.type, algo.side):
             return triggers.rising, (algo.trigger_price, algo.algo_id)
         return triggers.falling, (-algo.trigger_price, algo.algo_id)
@@ -148,7 +150,7 @@ class SymbolDesk:
 
 def triggers_on_rise(order_type: OrderType, side: Side) -> bool:
     """Whether the trigger is reached from below: buy stops and sell take-profits (protocol section 5)."""
-    return (order_type in _STOPS) is (side is Side.BUY)
+    return (order_type in _STOPS) is (side is _BUY)
 
 
 def _entry(order: PlainOrder) -> Entry:

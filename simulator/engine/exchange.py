@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
+from functools import partial
 
 from core.candle import DAY_MS
 from core.enums import MarginType, OrderType, WorkingType
@@ -140,7 +141,7 @@ class Exchange:
     def _prune(self) -> None:
         if self._context.now_ms >= self._next_prune_ms:
             self._next_prune_ms = (self._context.now_ms // DAY_MS + 1) * DAY_MS
-            self._state.prune(lambda row: is_kept(row, self._context.now_ms, self.config.history_ms))
+            self._state.prune(partial(is_kept, now_ms=self._context.now_ms, limit_ms=self.config.history_ms))
 
     # plain orders
 

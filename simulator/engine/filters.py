@@ -8,12 +8,13 @@ from core.enums import Side, SymbolStatus
 from core.instrument import Instrument, plain
 from simulator.engine.errors import ApiError
 
+_TRADING = SymbolStatus.TRADING
 PRECISION = ApiError(-1111, "Precision is over the maximum defined for this asset.")
 
 
 def check_status(instrument: Instrument, *, is_reducing: bool) -> None:
     """Only TRADING opens positions (-4140); a closed contract takes nothing (-4141), a pending one neither (-1122)."""
-    if instrument.status is SymbolStatus.TRADING:
+    if instrument.status is _TRADING:
         return
     if instrument.status in (SymbolStatus.CLOSE, SymbolStatus.DELIVERED):
         raise ApiError(-4141, "Symbol is closed.")

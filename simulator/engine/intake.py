@@ -10,6 +10,7 @@ from simulator.engine.errors import ApiError, unwanted_parameter
 from simulator.engine.orders import ZERO, PlainOrder
 
 _CLOSING_SIDE = {PositionSide.LONG: Side.SELL, PositionSide.SHORT: Side.BUY}
+_BOTH = PositionSide.BOTH
 SELF_TRADE_MODES = ("EXPIRE_TAKER", "EXPIRE_MAKER", "EXPIRE_BOTH")
 
 
@@ -21,7 +22,7 @@ def check_self_trade_mode(mode: str | None) -> None:
 def check_mode(context: Context, position_side: PositionSide, reduce_only: bool | None) -> None:
     """The position side must fit the account's mode (-4061); hedge mode takes no reduceOnly (-1106)."""
     is_hedge = context.state.settings.is_hedge_mode
-    if is_hedge is (position_side is PositionSide.BOTH):
+    if is_hedge is (position_side is _BOTH):
         raise ApiError(-4061, "Order's position side does not match user's setting.")
     if is_hedge and reduce_only is not None:
         raise unwanted_parameter("reduceOnly")

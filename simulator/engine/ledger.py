@@ -16,6 +16,8 @@ from simulator.engine.events import NO_REASON, AccountEvent, BalanceChange, Orde
 from simulator.engine.orders import ZERO, Income, PlainOrder, Trade
 from simulator.engine.state import Position, snapshot
 
+_NOTHING = money.shown(ZERO)
+
 
 class Ledger:
     def __init__(self, context: Context) -> None:
@@ -56,17 +58,19 @@ class Ledger:
         """
         spec = self._context.spec(order.symbol)
         rate = fee_rate if fee_rate is not None else (spec.maker_fee if is_maker else spec.taker_fee)
-        fee = money.commission(price * quantity * rate)
+        quote = price * quantity
+        fee = money.commission(quote * rate)
         position = self._state.position(order.symbol, order.position_side)
-        realised = self._move(position, order.side.sign * quantity, price)
+        signed = order.side.sign * quantity
+        realised = self._move(position, signed, price)
         if fee_cap is not None:
             fee = max(ZERO, min(fee, money.commission(fee_cap)))
-        self._spread_fee(position, order.side.sign * quantity, fee)
-        trade = self._book(order, price, quantity, realised=realised, fee=fee, is_maker=is_maker)
+        self._spread_fee(position, signed, fee)
+        trade = self._book(order, price, quantity, quote, realised=realised, fee=fee, is_maker=is_maker)
         desk = self._context.desks.get(order.symbol)
         if desk is not None and order.order_id in desk.open_orders:
             desk.note_fill(order, quantity)
-        self._advance(order, price * quantity, quantity)
+        self._advance(order, quote, quantity)
         self.tell_account("ORDER", (position,))
         self.tell_order(order, execution_type, fill=trade)
         self._context.position_changed(position)
@@ -79,16 +83,17 @@ class Ledger:
         realised = ZERO
         closing = min(held, abs(signed)) if position.quantity * signed < 0 else ZERO
         if closing:
-            proceeds = price * closing
-            released = position.cost if closing == held else position.cost * closing / held
-            realised = money.realised_pnl(position.sign * (proceeds - released))
-            is_flat = closing == held
-            position.cost = ZERO if is_flat else position.cost - (proceeds - position.sign * realised)
-            share = closing / held
-            position.isolated_wallet -= (
-                position.isolated_wallet if is_flat else money.margin_transfer(position.isolated_wallet * share)
-            )
-            position.fees = ZERO if is_flat else position.fees - money.commission(position.fees * share)
+            proceeds, sign, is_flat = price * closing, position.sign, closing == held
+            released = position.cost if is_flat else position.cost * closing / held
+            realised = money.realised_pnl(sign * (proceeds - released))
+            if is_flat:
+                position.cost = position.fees = ZERO
+                position.isolated_wallet -= position.isolated_wallet
+            else:
+                position.cost -= proceeds - sign * realised
+                share = closing / held
+                position.isolated_wallet -= money.margin_transfer(position.isolated_wallet * share)
+                position.fees -= money.commission(position.fees * share)
         opening = abs(signed) - closing
         position.quantity += signed
         if opening:
@@ -108,9 +113,18 @@ class Ledger:
             position.fees += money.commission(fee * opening / abs(signed))
 
     def _book(
-        self, order: PlainOrder, price: Decimal, quantity: Decimal, *, realised: Decimal, fee: Decimal, is_maker: bool
+        self,
+        order: PlainOrder,
+        price: Decimal,
+        quantity: Decimal,
+        quote: Decimal,
+        *,
+        realised: Decimal,
+        fee: Decimal,
+        is_maker: bool,
     ) -> Trade:
-        counters = self._state.counters
+        state = self._state
+        counters = state.counters
         trade = Trade(
             counters.trade_id,
             order.order_id,
@@ -119,16 +133,16 @@ class Ledger:
             order.position_side,
             price,
             quantity,
-            price * quantity,
+            quote,
             realised,
             fee,
-            self._state.wallet.asset,
+            state.wallet.asset,
             is_maker,
             self._context.now_ms,
         )
         counters.trade_id += 1
-        self._state.touch(counters)
-        self._state.add(trade)
+        state.touch(counters)
+        state.add(trade)
         if realised:
             self._pay(order.symbol, "REALIZED_PNL", realised, trade_id=trade.trade_id)
         if fee:
@@ -145,22 +159,23 @@ class Ledger:
 
     def _pay(self, symbol: str, kind: str, amount: Decimal, *, trade_id: int = 0, info: str = "") -> None:
         """Change the wallet and write the income row that says why."""
-        state = self._state
-        state.wallet.balance += amount
-        state.wallet.update_time_ms = self._context.now_ms
+        state, now_ms = self._state, self._context.now_ms
+        wallet, counters = state.wallet, state.counters
+        wallet.balance += amount
+        wallet.update_time_ms = now_ms
         row = Income(
-            state.counters.tran_id,
+            counters.tran_id,
             symbol,
             kind,
             amount,
-            state.wallet.asset,
+            wallet.asset,
             info or (str(trade_id) if trade_id else kind),
             trade_id,
-            self._context.now_ms,
+            now_ms,
         )
-        state.counters.tran_id += 1
-        state.touch(state.counters)
-        state.touch(state.wallet)
+        counters.tran_id += 1
+        state.touch(counters)
+        state.touch(wallet)
         state.add(row)
 
     def tell_account(self, reason: str, positions: tuple[Position, ...], *, change: Decimal = ZERO) -> None:
@@ -168,7 +183,7 @@ class Ledger:
         state = self._state
         wallet = state.wallet
         balance = BalanceChange(wallet.asset, wallet.balance, wallet.balance - state.set_aside(), change)
-        rows = tuple(self._position_change(position) for position in positions)
+        rows = tuple([self._position_change(position) for position in positions])
         self._context.emit(AccountEvent(reason, (balance,), rows, self._context.now_ms))
 
     def _position_change(self, position: Position) -> PositionChange:
@@ -189,8 +204,9 @@ class Ledger:
         self, order: PlainOrder, execution_type: str, *, fill: Trade | None = None, reason: int = NO_REASON
     ) -> None:
         """Push ORDER_TRADE_UPDATE with a copy of the order as it is now."""
-        desk = self._context.desks.get(order.symbol)
-        notionals = (desk.bid_notional, desk.ask_notional) if desk is not None else (ZERO, ZERO)
-        bids, asks = map(money.shown, notionals)  # one exponent, so that a rebuilt desk tells the same text
-        now_ms = self._context.now_ms
-        self._context.emit(OrderEvent(snapshot(order), execution_type, fill, reason, now_ms, bids, asks))
+        context = self._context
+        desk = context.desks.get(order.symbol)
+        bids = asks = _NOTHING  # one exponent, so that a rebuilt desk tells the same text
+        if desk is not None and desk.open_orders:
+            bids, asks = money.shown(desk.bid_notional), money.shown(desk.ask_notional)
+        context.emit(OrderEvent(snapshot(order), execution_type, fill, reason, context.now_ms, bids, asks))

@@ -26,6 +26,7 @@ from simulator.engine.orders import ZERO, PlainOrder
 from simulator.engine.port import Levels
 
 _ANY_PRICE = Decimal("Infinity")
+_BUY, _MARKET = Side.BUY, OrderType.MARKET
 DEPTH_STEPS = (20, 100, 1000)
 """How many levels are asked for: more only when an order is larger than what the first ones hold."""
 
@@ -42,7 +43,7 @@ class Matching:
         order whose best counter-price is out of bounds.
         """
         best = self._best(order)
-        if order.type is OrderType.MARKET:
+        if order.type is _MARKET:
             if best is None:
                 raise ApiError(-1112, "No orders on book for symbol.")
             low, high = self._bounds(order)
@@ -132,16 +133,18 @@ class Matching:
         for limit in DEPTH_STEPS:
             levels = self._opposite(order, limit)
             taken = [level for level in levels if low <= level[0] <= high]
-            covers = sum((quantity for _, quantity in taken), ZERO) >= wanted
-            if covers or len(levels) < limit or len(taken) < len(levels):
+            covered = ZERO
+            for _, quantity in taken:
+                covered += quantity
+            if covered >= wanted or len(levels) < limit or len(taken) < len(levels):
                 break
         return taken
 
     def _accepted(self, order: PlainOrder) -> tuple[Decimal, Decimal]:
         """Return the lowest and the highest counter-price that the order takes."""
-        if order.type is OrderType.MARKET:
+        if order.type is _MARKET:
             return self._bounds(order)
-        return (ZERO, order.price) if order.side is Side.BUY else (order.price, _ANY_PRICE)
+        return (ZERO, order.price) if order.side is _BUY else (order.price, _ANY_PRICE)
 
     def _bounds(self, order: PlainOrder) -> tuple[Decimal, Decimal]:
         instrument = self._context.spec(order.symbol).instrument
@@ -149,7 +152,7 @@ class Matching:
 
     def _opposite(self, order: PlainOrder, limit: int) -> Levels:
         bids, asks = self._context.market.depth(order.symbol, limit)
-        return asks if order.side is Side.BUY else bids
+        return asks if order.side is _BUY else bids
 
     def _best(self, order: PlainOrder) -> Decimal | None:
         levels = self._opposite(order, 5)
@@ -160,10 +163,13 @@ class Matching:
 
         An own order is in the way where the new one would meet it before the market's best counter-price.
         """
-        best, desk = self._best(order), self._context.desks.get(order.symbol)
-        if desk is None or best is None:
+        desk = self._context.desks.get(order.symbol)
+        if desk is None or not desk.open_orders:
             return True
-        reach = best if order.type is OrderType.MARKET or _reaches(order, best) else order.price
+        best = self._best(order)
+        if best is None:
+            return True
+        reach = best if order.type is _MARKET or _reaches(order, best) else order.price
         blocking = desk.crossing(order.side, reach)
         if not blocking:
             return True

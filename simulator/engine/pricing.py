@@ -46,4 +46,6 @@ def assumed_market_price(market: MarketPort, symbol: str, side: Side) -> Decimal
     bids, asks = market.depth(symbol, 5)
     levels = asks if side is Side.BUY else bids
     best = levels[0][0] if levels else Decimal(0)
-    return max(market.mark_price(symbol), best * _BUY_MARGIN if side is Side.BUY else best)
+    assumed = best * _BUY_MARGIN if side is Side.BUY else best
+    mark = market.mark_price(symbol)
+    return mark if mark >= assumed else assumed

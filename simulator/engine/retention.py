@@ -15,7 +15,7 @@ def is_kept(row: PlainOrder | AlgoOrder | Trade | Income, now_ms: int, limit_ms:
 
     `limit_ms` shortens both, never for open orders.
     """
-    if isinstance(row, Trade | Income):
+    if isinstance(row, (Trade, Income)):  # every row passes here, and a union would be made anew for each
         return now_ms - row.time_ms <= (KEPT_MS if limit_ms is None else limit_ms)
     if row.is_open:
         return True
