@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from operator import itemgetter
+
+import numpy as np
 
 from backtest.candles import MINUTE_MS, ReplayCandles
 from backtest.signals import Decisions
@@ -68,12 +70,14 @@ class Lane:
         self.target: Level | None = None
         self.falling, self.rising = _LEAST, _MOST
         self._finished: list[OpenTrade] = []
-        merged = (
-            (index, rank, number, one)
-            for rank, one in enumerate(decisions)
-            for number, index in enumerate(one.indices.tolist())
-        )
-        self._ahead = sorted(merged, key=itemgetter(0, 1))
+        self._decisions = decisions
+        whose = np.repeat(np.arange(len(decisions)), [len(one.indices) for one in decisions])
+        numbers = np.concatenate([np.arange(len(one.indices)) for one in decisions])
+        indices = np.concatenate([one.indices for one in decisions])
+        order = np.lexsort((whose, indices))
+        self._ahead: list[int] = indices[order].tolist()
+        self._whose: list[int] = whose[order].tolist()
+        self._numbers: list[int] = numbers[order].tolist()
         self._next = 0
 
     # --- signals ------------------------------------------------------------------------------------------------
@@ -81,19 +85,18 @@ class Lane:
     @property
     def next_index(self) -> int | None:
         """The candle of the next signal."""
-        return self._ahead[self._next][0] if self._next < len(self._ahead) else None
+        return self._ahead[self._next] if self._next < len(self._ahead) else None
 
     def take_signal(self) -> tuple[Decisions, int]:
         """Return the next signal (whose it is, and its number there) and go past it."""
-        _, _, number, decisions = self._ahead[self._next]
+        at = self._next
         self._next += 1
-        return decisions, number
+        return self._decisions[self._whose[at]], self._numbers[at]
 
     def skip_before(self, index: int) -> int:
         """Go past the signals before candle `index`; returns how many there were."""
         start = self._next
-        while self._next < len(self._ahead) and self._ahead[self._next][0] < index:
-            self._next += 1
+        self._next = bisect_left(self._ahead, index, start)
         return self._next - start
 
     # --- candles ------------------------------------------------------------------------------------------------

@@ -46,6 +46,9 @@ class Step(IntEnum):
     CLOSE = 3
 
 
+_DAY, _OPEN, _INSIDE = Step.DAY, Step.OPEN, Step.INSIDE
+
+
 @dataclass(frozen=True, slots=True)
 class ReplayResult:
     """What came of a replay. `wallet` is the account at the end; `equity_start` what it began with.
@@ -141,13 +144,13 @@ class Replay:
             time_ms, step, rank, token = heapq.heappop(queue)
             if rank >= 0 and token != self._lanes[rank].token:
                 continue  # the lane waits for something else by now
-            if step == Step.DAY:
+            if step == _DAY:
                 self._day(time_ms)
             elif rank < 0:
                 self._fund(time_ms)
-            elif step == Step.OPEN:
+            elif step == _OPEN:
                 self._open(self._lanes[rank], time_ms)
-            elif step == Step.INSIDE:
+            elif step == _INSIDE:
                 self._inside(self._lanes[rank], time_ms)
             else:
                 self._close(self._lanes[rank], time_ms)

@@ -100,7 +100,7 @@ def decide(
     if isinstance(strategy, GatedStrategy):
         found = decide_columns(strategy, columns, needed, over)
         rows = np.flatnonzero((found.sides != 0) & usable)
-        counts = np.bincount(found.refused_by[usable & (found.refused_by >= 0)], minlength=len(found.gate_names))
+        counts = [np.count_nonzero((found.refused_by == index) & usable) for index in range(len(found.gate_names))]
         gates = {name: int(count) for name, count in zip(found.gate_names, counts, strict=True) if count}
         return Decisions(
             active, candles, last_minute[rows], rows, {**gates, SIGNAL: len(rows)}, found.values, {}, strategy,

@@ -68,6 +68,7 @@ class Adx(Indicator):
         down = self._low(low) - low
         rise = self._rise(choose((up > down) & (up > 0.0), up, 0.0))
         fall = self._fall(choose((down > up) & (down > 0.0), down, 0.0))
+        del up, down  # columns that nobody needs any more: their memory serves the next ones
         return self._mean(100.0 * ratio(abs(rise - fall), rise + fall, 0.0))
 
 

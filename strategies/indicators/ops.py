@@ -49,5 +49,6 @@ def smaller(first: Number, second: Number) -> Number:
 def root(value: Number) -> Number:
     """Return the square root; rounding noise below zero counts as zero, NaN stays NaN."""
     if value.__class__ is ndarray:
-        return np.sqrt(np.where(value < 0.0, 0.0, value))
+        kept = np.where(value < 0.0, 0.0, value)
+        return np.sqrt(kept, out=kept)
     return 0.0 if value < 0.0 else math.sqrt(value)
