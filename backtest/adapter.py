@@ -124,7 +124,7 @@ def _read(exchange: Exchange, command: VenueCommand, listed: Listed) -> object: 
     if isinstance(command, FetchBalances):
         return tuple(
             BalanceReport(b.asset, b.wallet_balance, b.cross_wallet_balance, b.available_balance)
-            for b in exchange.balances()
+            for b in exchange.funds()
         )
     if isinstance(command, FetchFills):
         rows = exchange.user_trades(command.symbol, command.from_trade_id, limit=1_000)

@@ -70,6 +70,9 @@ class FetchPositions:
     symbol: str | None = None
     priority: Priority = Priority.QUERY
 
+    def __hash__(self) -> int:
+        return hash(("positions", self.symbol))
+
 
 @quick_init
 @dataclass(frozen=True, slots=True)
@@ -79,6 +82,9 @@ class FetchOpenOrders:
     symbol: str | None = None
     priority: Priority = Priority.QUERY
 
+    def __hash__(self) -> int:
+        return hash(("open orders", self.symbol))
+
 
 @quick_init
 @dataclass(frozen=True, slots=True)
@@ -87,6 +93,9 @@ class FetchOpenAlgoOrders:
 
     symbol: str | None = None
     priority: Priority = Priority.QUERY
+
+    def __hash__(self) -> int:
+        return hash(("open algo orders", self.symbol))
 
 
 @quick_init
@@ -103,6 +112,9 @@ class FetchFills:
     start_time_ms: int | None = None
     priority: Priority = Priority.QUERY
 
+    def __hash__(self) -> int:
+        return hash(("fills", self.symbol, self.start_time_ms))
+
 
 @quick_init
 @dataclass(frozen=True, slots=True)
@@ -113,6 +125,9 @@ class FetchIncome:
     income_type: str | None = None
     priority: Priority = Priority.QUERY
 
+    def __hash__(self) -> int:
+        return hash(("income", self.start_time_ms))
+
 
 @quick_init
 @dataclass(frozen=True, slots=True)
@@ -120,6 +135,9 @@ class FetchBalances:
     """Wallets. Payload: tuple[BalanceReport, ...]."""
 
     priority: Priority = Priority.QUERY
+
+    def __hash__(self) -> int:
+        return hash("balances")
 
 
 @quick_init

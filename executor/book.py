@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from core.enums import OrderService, OrderType, PositionSide
 from core.ids import ClientOrderId
@@ -13,6 +13,7 @@ from executor.tracked import TrackedOrder
 from executor.trade import Trade
 
 SEEN_MAX = 5_000
+_NONE: dict[int, Trade] = {}
 
 Owner = tuple[Trade, TrackedOrder | None]
 
@@ -76,6 +77,10 @@ class Book:
         self._recent.pop(trade.intent_id, None)
         self.add(trade)
 
+    def on(self, symbol: str) -> Iterable[Trade]:
+        """Return a view of the active trades of a symbol, oldest first, for a caller that changes none of them."""
+        return (self._by_symbol.get(symbol) or _NONE).values()
+
     def of_symbol(self, symbol: str) -> list[Trade]:
         """Return the active trades of a symbol, oldest first."""
         trades = self._by_symbol.get(symbol)
@@ -83,8 +88,13 @@ class Book:
 
     def open_on(self, symbol: str, position_side: PositionSide) -> Trade | None:
         """Return the active trade that holds or may hold this position leg, preferring one with open quantity."""
-        trades = [t for t in self.of_symbol(symbol) if t.position_side is position_side and not t.is_over]
-        return next((t for t in trades if t.leaves > 0), trades[0] if trades else None)
+        found = None
+        for trade in self.on(symbol):
+            if trade.position_side is position_side and not trade.is_over:
+                if trade.leaves > 0:
+                    return trade
+                found = found or trade
+        return found
 
     def symbols(self) -> set[str]:
         """Return the symbols of active trades."""

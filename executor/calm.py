@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from core.enums import Direction
+from core.frozen import quick_init
 from executor.desk import Desk
 from executor.marks import SymbolMarket
 from executor.steering import stop_at_rest
@@ -19,6 +20,7 @@ from executor.trade import Trade
 NEVER = 1 << 62
 
 
+@quick_init
 @dataclass(frozen=True, slots=True)
 class Calm:
     """Ticks before `until_ms` (our clock) and `until_venue_ms` do no more while every price is on its side of `stops`.
@@ -36,9 +38,11 @@ class Calm:
             return False
         for market, trigger, is_below in self.stops:
             # The stop watches the last price, or the mark where that is old: neither may have passed it.
-            for price in (market.last_price, market.mark_price):
-                if price is not None and (price < trigger if is_below else price > trigger):
-                    return False
+            last, mark = market.last_price, market.mark_price
+            if last is not None and (last < trigger if is_below else last > trigger):
+                return False
+            if mark is not None and (mark < trigger if is_below else mark > trigger):
+                return False
         return True
 
 

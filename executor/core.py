@@ -113,7 +113,7 @@ class TradingCore:
         self._mark_at_ms = 0
         self._is_valued = False
         self._calm: Calm | None = None
-        """How long ticks have nothing to do but to value; worked out when asked, unknown after any event but prices."""
+        """How long ticks do no more than value; worked out when asked, unknown after any event but prices and ticks."""
         self._is_nothing_open = False
         """The last event but prices was a tick that valued an account without trades: its value stays what it is."""
         self._replies = Replies(self._desk, self._income, self._reconciler)
@@ -140,11 +140,19 @@ class TradingCore:
 
     def _take(self, event: Input) -> None:
         kind = type(event)
+        if kind is not PriceUpdated and kind is not MarkPriceUpdated:
+            self._is_nothing_open = False
+            if kind is not Tick:
+                self._calm = None
         if kind is not SignalReceived:
             self._is_valued = False
-        if kind is not PriceUpdated and kind is not MarkPriceUpdated:
-            self._calm, self._is_nothing_open = None, False
-        self._take_time(event)
+        desk, now_ms, venue_ms = self._desk, event.received_time_ms, getattr(event, "event_time_ms", 0)
+        if now_ms > desk.now_ms:  # noqa: PLR1730 - every event comes through here, and a call costs three comparisons
+            desk.now_ms = now_ms
+        if venue_ms > desk.venue_ms:  # noqa: PLR1730
+            desk.venue_ms = venue_ms
+        if desk.history_start_ms == 0 and desk.venue_ms > 0:
+            self._start()
         handler = self._handlers.get(kind)
         if handler is not None:
             handler(event)
@@ -158,19 +166,17 @@ class TradingCore:
         desk = self._desk
         if desk.history_start_ms == 0:
             return False
-        desk.now_ms, desk.venue_ms = max(now_ms, desk.now_ms), max(venue_ms, desk.venue_ms)
-        is_mark_time = desk.now_ms >= self._mark_at_ms
-        if (is_mark_time and not self._is_nothing_open) or self._is_stat_time() or not self._is_calm():
+        desk.now_ms = now_ms = max(now_ms, desk.now_ms)
+        desk.venue_ms = venue_ms = max(venue_ms, desk.venue_ms)
+        calm = self._calm
+        if calm is None:
+            calm = self._calm = calm_of(desk, self._reconciler.due_ms(desk))
+        is_mark_time = now_ms >= self._mark_at_ms
+        if (is_mark_time and not self._is_nothing_open) or self._is_stat_time() or not calm.lasts(now_ms, venue_ms):
             return False
         if is_mark_time:
-            self._mark_at_ms = desk.now_ms + desk.policy.mark_every_ms
+            self._mark_at_ms = now_ms + desk.policy.mark_every_ms
         return True
-
-    def _is_calm(self) -> bool:
-        desk = self._desk
-        if self._calm is None:
-            self._calm = calm_of(desk, self._reconciler.due_ms(desk))
-        return self._calm.lasts(desk.now_ms, desk.venue_ms)
 
     def view(self) -> CoreView:
         """Return a read-only picture for heartbeat, summary and tests."""
@@ -190,16 +196,6 @@ class TradingCore:
 
     # --- time ---------------------------------------------------------------------------------------------------
 
-    def _take_time(self, event: Input) -> None:
-        desk = self._desk
-        now_ms, venue_ms = event.received_time_ms, getattr(event, "event_time_ms", 0)
-        if now_ms > desk.now_ms:  # noqa: PLR1730 - every event comes through here, and a call costs three comparisons
-            desk.now_ms = now_ms
-        if venue_ms > desk.venue_ms:  # noqa: PLR1730
-            desk.venue_ms = venue_ms
-        if desk.history_start_ms == 0 and desk.venue_ms > 0:
-            self._start()
-
     def _start(self) -> None:
         """The first event gives the time at which the past is taken over."""
         desk = self._desk
@@ -218,9 +214,19 @@ class TradingCore:
         self._restored = RestoredState()
 
     def _on_tick(self, _event: Tick) -> None:
-        desk = self._desk
+        desk, calm = self._desk, self._calm
         if desk.reads:
             desk.forget_reads()
+        if calm is None or not calm.lasts(desk.now_ms, desk.venue_ms):
+            self._calm = None
+            self._look_at_timers()
+        self._write_valuation()
+        if desk.unwinding:  # a limit was reached
+            self._calm = None
+
+    def _look_at_timers(self) -> None:
+        """Do what is due by time; while it is known to be calm none of it is."""
+        desk = self._desk
         if desk.days.roll(desk.venue_ms):
             valuation.revalue(desk)
             desk.account.start_day()
@@ -235,7 +241,6 @@ class TradingCore:
         self._reconciler.tick(desk)
         if desk.policy.countdown_ms is not None:
             deadman.tick(desk)
-        self._write_valuation()
 
     def _write_valuation(self) -> None:
         desk = self._desk

@@ -71,15 +71,14 @@ def settle_held(desk: Desk) -> list[Trade]:
 
 def _candidates(desk: Desk, fill: FillReport) -> list[Owner]:
     """Orders of ours that may have made this fill: same leg and side, and their venue id is not known."""
-    trades = desk.book.of_symbol(fill.symbol)
-    trades += [trade for trade in desk.book.recent() if trade.symbol == fill.symbol]
+    book, symbol, side, time_ms = desk.book, fill.symbol, fill.position_side, fill.event_time_ms
     return [
         (trade, order)
+        for trades in (book.on(symbol), book.recent())
         for trade in trades
-        if trade.position_side is fill.position_side
+        if time_ms >= trade.created_time_ms and trade.symbol == symbol and trade.position_side is side
         for order in trade.orders.values()
         if order.venue_order_id is None and order.side is fill.side and not _cannot_fill(order)
-        if fill.event_time_ms >= trade.created_time_ms
     ]
 
 
@@ -128,7 +127,7 @@ def book_foreign(desk: Desk, fill: FillReport) -> Trade | None:
     if trade is None or not _belongs(trade, fill):
         trade = claimant(desk, fill)
     if trade is None:
-        desk.write(fill.symbol, _foreign_record(fill, desk.now_ms), durable=True)
+        desk.out.write(fill.symbol, _foreign_record(fill, desk.now_ms), durable=True)
         desk.positions.note_activity(fill.symbol, desk.now_ms)
         desk.suspect(fill.symbol, fill.position_side)
         return None
@@ -181,23 +180,23 @@ def _after_booking(desk: Desk, trade: Trade) -> None:
 
 def _foreign_record(fill: FillReport, now_ms: int) -> FillRecord:
     return FillRecord(
-        symbol=fill.symbol,
-        trade_id=fill.trade_id,
-        venue_order_id=fill.venue_order_id,
-        client_order_id=fill.client_order_id,
-        intent_id=None,
-        leg=None,
-        strategy="",
-        side=fill.side,
-        position_side=fill.position_side,
-        price=fill.price,
-        quantity=fill.quantity,
-        fee=fill.fee,
-        fee_asset=fill.fee_asset,
-        realized_pnl=fill.realized_pnl,
-        liquidity_side=fill.liquidity_side,
-        event_time_ms=fill.event_time_ms,
-        received_time_ms=now_ms,
+        fill.symbol,
+        fill.trade_id,
+        fill.venue_order_id,
+        fill.client_order_id,
+        None,
+        None,
+        "",
+        fill.side,
+        fill.position_side,
+        fill.price,
+        fill.quantity,
+        fill.fee,
+        fill.fee_asset,
+        fill.realized_pnl,
+        fill.liquidity_side,
+        fill.event_time_ms,
+        now_ms,
     )
 
 

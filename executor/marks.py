@@ -95,15 +95,17 @@ class SymbolMarket:
         return self.last_price if self.last_price is not None else self.mark_price
 
 
-class Market:
+class Market(dict[str, SymbolMarket]):
     """All symbols' markets, made on first use with the symbol's volatility window."""
 
-    def __init__(self, windows_ms: dict[str, int]) -> None:
-        self._windows_ms = windows_ms
-        self._symbols: dict[str, SymbolMarket] = {}
+    __slots__ = ("_windows_ms",)
+    of = dict.__getitem__
+    """Return the market of a symbol: a look-up of the dictionary itself, as every event begins with one."""
 
-    def of(self, symbol: str) -> SymbolMarket:
-        market = self._symbols.get(symbol)
-        if market is None:
-            market = self._symbols[symbol] = SymbolMarket(self._windows_ms.get(symbol, 5_000))
+    def __init__(self, windows_ms: dict[str, int]) -> None:
+        super().__init__()
+        self._windows_ms = windows_ms
+
+    def __missing__(self, symbol: str) -> SymbolMarket:
+        market = self[symbol] = SymbolMarket(self._windows_ms.get(symbol, 5_000))
         return market

@@ -6,7 +6,7 @@ told of everything that it wrote.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections import defaultdict
 
 from core.commands import VenueCommand
 from core.effects import Effect, Notify, Persist, Send
@@ -14,14 +14,15 @@ from core.records import AlertRecord, Record
 from executor.trade import Trade
 
 
-@dataclass(slots=True)
 class _Batch:
-    records: list[Record] = field(default_factory=list)
-    trades: dict[int, Trade] = field(default_factory=dict)
-    commands: list[VenueCommand] = field(default_factory=list)
-    alerts: list[AlertRecord] = field(default_factory=list)
-    durable: bool = False
-    gated: bool = False
+    __slots__ = ("alerts", "commands", "durable", "gated", "records", "trades")
+
+    def __init__(self) -> None:
+        self.records: list[Record] = []
+        self.trades: dict[int, Trade] = {}
+        self.commands: list[VenueCommand] = []
+        self.alerts: list[AlertRecord] = []
+        self.durable = self.gated = False
 
 
 class Outbox:
@@ -34,33 +35,27 @@ class Outbox:
 
     def __init__(self, *, writes_steps: bool = True, writes_orders: bool = True) -> None:
         self._writes_steps, self._writes_orders = writes_steps, writes_orders
-        self._batches: dict[str, _Batch] = {}
-
-    def _batch(self, symbol: str) -> _Batch:
-        batch = self._batches.get(symbol)
-        if batch is None:
-            batch = self._batches[symbol] = _Batch()
-        return batch
+        self._batches: defaultdict[str, _Batch] = defaultdict(_Batch)
 
     def write(self, symbol: str, *records: Record, durable: bool = False) -> None:
-        batch = self._batch(symbol)
+        batch = self._batches[symbol]
         batch.records.extend(records)
         batch.durable |= durable
 
     def touch(self, trade: Trade, *, durable: bool = False) -> None:
         """Write what has changed of `trade` by the end of the step."""
-        batch = self._batches.get(trade.symbol) or self._batch(trade.symbol)
+        batch = self._batches[trade.symbol]
         batch.trades[trade.intent_id] = trade
         batch.durable |= durable
 
     def send(self, symbol: str, command: VenueCommand, *, gated: bool = False) -> None:
         """Send after this step's write; `gated`: not at all when the write fails (entries)."""
-        batch = self._batch(symbol)
+        batch = self._batches[symbol]
         batch.commands.append(command)
         batch.gated |= gated
 
     def notify(self, symbol: str, alert: AlertRecord) -> None:
-        self._batch(symbol).alerts.append(alert)
+        self._batches[symbol].alerts.append(alert)
 
     def drain(self, time_ms: int) -> list[Effect]:
         """Return the effects and forget them; batches keep the order in which their symbols came up."""

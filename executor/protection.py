@@ -263,8 +263,8 @@ def is_held_too_long(desk: Desk, trade: Trade) -> bool:
 def _current_price(desk: Desk, trade: Trade) -> Decimal | None:
     """Last price (what the stop's working type watches), or the mark where the last price is old."""
     market = desk.market.of(trade.symbol)
-    age = market.price_age_ms(desk.now_ms)
-    if age is not None and age <= FRESH_PRICE_MS:
+    told_ms = market.last_received_ms
+    if told_ms is not None and desk.now_ms - told_ms <= FRESH_PRICE_MS:
         return market.last_price
     return market.mark_price
 

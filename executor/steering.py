@@ -13,7 +13,7 @@ from core.errors import IllegalTransition
 from core.records import TradeState
 from executor import doubt, exits, kill, progress, protection, settle
 from executor.desk import Desk
-from executor.tracked import Phase, TrackedOrder
+from executor.tracked import ENDED, FIRING, Phase, TrackedOrder
 from executor.trade import Trade
 
 
@@ -103,10 +103,10 @@ def _resting_legs(trade: Trade) -> tuple[TrackedOrder, TrackedOrder | None] | No
     """Return the one live stop and the live target, if any; None when an order of the trade needs attention."""
     stop = target = None
     for order in trade.orders.values():
-        if order.is_firing:
+        if order.venue_status in FIRING:
             return None
         if order.phase is not Phase.LIVE:
-            if order.has_ended:
+            if order.phase in ENDED:
                 continue
             return None
         if order.service is not OrderService.ALGO:

@@ -6,7 +6,7 @@ terminal status is never left, so every permutation of the same reports ends in 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 
 from core.enums import AlgoStatus, Leg, OrderService, OrderStatus, OrderType, PositionSide, Side, Word
@@ -28,14 +28,14 @@ class Phase(Word):
     ABSENT = "ABSENT"
 
 
-_ENDED = frozenset({Phase.DONE, Phase.REFUSED, Phase.ABSENT})
+ENDED = frozenset({Phase.DONE, Phase.REFUSED, Phase.ABSENT})
 _UNRESOLVED = frozenset({Phase.SENDING, Phase.IN_DOUBT})
 _PLAIN_RANK: dict[str, int] = {OrderStatus.NEW: 0, OrderStatus.PARTIALLY_FILLED: 1}
 _ALGO_RANK: dict[str, int] = {AlgoStatus.NEW: 0, AlgoStatus.TRIGGERING: 1, AlgoStatus.TRIGGERED: 2}
 _PLAIN_OVER = frozenset(status.value for status in OrderStatus if status.is_terminal)
 _LIVE, _DONE, _PLAIN = Phase.LIVE, Phase.DONE, OrderService.PLAIN
 _ALGO_OVER = frozenset(status.value for status in AlgoStatus if status.is_terminal)
-_FIRING = frozenset({AlgoStatus.TRIGGERING.value, AlgoStatus.TRIGGERED.value, AlgoStatus.FINISHED.value})
+FIRING = frozenset({AlgoStatus.TRIGGERING.value, AlgoStatus.TRIGGERED.value, AlgoStatus.FINISHED.value})
 
 
 @dataclass(slots=True)
@@ -80,6 +80,7 @@ class TrackedOrder:
     cancel_at_ms: int = 0
     refusal_code: int = 0
     detail: str = ""
+    _taken: tuple[object, ...] = field(default=(), init=False, repr=False, compare=False)
 
     @property
     def executed(self) -> Decimal:
@@ -87,7 +88,7 @@ class TrackedOrder:
 
     @property
     def has_ended(self) -> bool:
-        return self.phase in _ENDED
+        return self.phase in ENDED
 
     @property
     def is_unresolved(self) -> bool:
@@ -97,7 +98,7 @@ class TrackedOrder:
     @property
     def is_firing(self) -> bool:
         """True once a conditional order's trigger was reached."""
-        return self.venue_status in _FIRING
+        return self.venue_status in FIRING
 
     @property
     def lacks_fills(self) -> bool:
@@ -155,6 +156,24 @@ class TrackedOrder:
     def end(self, phase: Phase, now_ms: int, detail: str) -> None:
         """Close the order by our own knowledge: REFUSED or ABSENT."""
         self.phase, self.detail, self.ended_ms = phase, detail, now_ms
+
+    def takes_news(self) -> bool:
+        """Whether anything of the order's row may have changed since the last call: cheaper than the row itself."""
+        facts = (
+            self.phase,
+            self.venue_status,
+            self.reported,
+            self.reported_average,
+            self.booked,
+            self.booked_cost,
+            self.venue_order_id,
+            self.algo_id,
+            self.detail,
+        )
+        if facts == self._taken:
+            return False
+        self._taken = facts
+        return True
 
     def to_record(self, updated_time_ms: int) -> OrderRecord:
         return OrderRecord(

@@ -105,6 +105,7 @@ class Trade:
     target_abandoned: bool = False
     timers: Timers = field(default_factory=Timers)
     _written: dict[object, _Row] = field(default_factory=dict)
+    _taken_facts: tuple[object, ...] = field(default=(), init=False, repr=False, compare=False)
     _new_fills: list[FillRecord] = field(default_factory=list)
     entered: Decimal = field(default=ZERO, init=False)
     """Quantity entered: by the entry order (told or booked) and by others who added to the position."""
@@ -307,11 +308,15 @@ class Trade:
         """Return the rows that differ from those taken before: new fills, then intent, position and orders."""
         records: list[Record] = list(self._new_fills)
         self._new_fills.clear()
-        self._add_changed(records, IntentRecord, self.to_intent_record, time_ms)
-        if self.opened_time_ms is not None:
-            self._add_changed(records, PositionRecord, self.to_position_record, time_ms)
-        for order in self.orders.values():
-            self._add_changed(records, order.client_order_id, order.to_record, time_ms)
+        changed = [order for order in self.orders.values() if order.takes_news()]
+        facts = self._facts()
+        if changed or facts != self._taken_facts:
+            self._taken_facts = facts
+            self._add_changed(records, IntentRecord, self.to_intent_record, time_ms)
+            if self.opened_time_ms is not None:
+                self._add_changed(records, PositionRecord, self.to_position_record, time_ms)
+            for order in changed:
+                self._add_changed(records, order.client_order_id, order.to_record, time_ms)
         if records:
             self.updated_time_ms = time_ms
         return records
@@ -322,6 +327,26 @@ class Trade:
         if self.opened_time_ms is not None:
             self._add_changed(records, PositionRecord, self.to_position_record, time_ms)
         return records
+
+    def _facts(self) -> tuple[object, ...]:
+        """Return everything in the rows of intent and position that changes, but for what the orders tell."""
+        return (
+            self.state,
+            self.evidence,
+            self.entered,
+            self.leaves,
+            self.added,
+            self.added_cost,
+            self.exit_booked,
+            self.exit_cost,
+            self.realized_pnl,
+            self.fees,
+            self.funding,
+            self.exit_reason,
+            self.opened_time_ms,
+            self.closed_time_ms,
+            self.flagged,
+        )
 
     def _add_changed(self, records: list[Record], key: object, make: Callable[[int], _Row], time_ms: int) -> None:
         """Append the row that `make` returns, stamped with `time_ms`, unless only its stamp would be new."""

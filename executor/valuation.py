@@ -16,7 +16,7 @@ def _open_quantity(trade: Trade) -> Decimal:
     """What a trade holds or may still get: an entry that has not ended counts in full."""
     if trade.is_over:
         return ZERO
-    entry = trade.entry
+    entry = trade.orders.get(trade.client_order_id)
     if entry is not None and not entry.has_ended:
         return max(trade.quantity - trade.exited, ZERO)
     return trade.leaves
@@ -52,15 +52,18 @@ def revalue(desk: Desk) -> list[Valued]:
     """Bring unrealised result, margin in use, equity and its peak up to date; returns what every position is worth."""
     valued: list[Valued] = []
     unrealized = margin = ZERO
+    markets, setups = desk.market, desk.setup
     for trade in desk.book.active.values():
-        price = desk.market.of(trade.symbol).valuation_price
+        symbol = trade.symbol
+        price = markets.of(symbol).valuation_price
         result = trade.unrealized_pnl(price)
         if price is not None and trade.leaves > 0:
             valued.append((trade, price, result))
         if trade.is_over:
             continue
         unrealized += result
-        margin += _open_quantity(trade) * (price or trade.reference_price) / desk.setup_of(trade.symbol).leverage
+        setup = setups.get(symbol) or desk.setup_of(symbol)
+        margin += _open_quantity(trade) * (price or trade.reference_price) / setup.leverage
     desk.account.value(unrealized, margin)
     return valued
 

@@ -48,9 +48,10 @@ class _Window:
         self.floor_until = 0
 
     def used(self, now_ms: int) -> int:
-        while self.entries and self.entries[0][0] <= now_ms - self.length_ms:
-            self.total -= self.entries.popleft()[1]
-        return max(self.total, self.floor if now_ms < self.floor_until else 0)
+        entries, gone_ms = self.entries, now_ms - self.length_ms
+        while entries and entries[0][0] <= gone_ms:
+            self.total -= entries.popleft()[1]
+        return max(self.total, self.floor) if now_ms < self.floor_until else self.total
 
     def add(self, now_ms: int, amount: int) -> None:
         if amount:
@@ -108,15 +109,15 @@ class Budget:
             return _refused(
                 RefusalKind.THROTTLED, "only exits until the venue's pause ends", self._paused_until_ms - now_ms
             )
-        wants = (
-            (self._weight_1m, weight, self._limits.weight_1m, "request weight"),
-            (self._orders_10s, orders, self._limits.orders_10s, "order count of 10 s"),
-            (self._orders_1m, orders, self._limits.orders_1m, "order count of a minute"),
-        )
+        wants = []
+        if weight:
+            wants.append((self._weight_1m, weight, self._limits.weight_1m, "request weight"))
+        if orders:
+            wants.append((self._orders_10s, orders, self._limits.orders_10s, "order count of 10 s"))
+            wants.append((self._orders_1m, orders, self._limits.orders_1m, "order count of a minute"))
+        share_pct = _share_pct(priority, bulk)
         for window, amount, limit, name in wants:
-            if not amount:
-                continue
-            room = limit * _share_pct(priority, bulk) // 100
+            room = limit * share_pct // 100
             wait_ms = window.wait_ms(now_ms, amount, room)
             if wait_ms:
                 return _refused(RefusalKind.THROTTLED, f"our {name} is used up ({room} for this priority)", wait_ms)

@@ -30,7 +30,15 @@ from simulator.engine.retention import is_kept
 from simulator.engine.settings import Settings
 from simulator.engine.state import Change, State
 from simulator.engine.takeover import Takeover
-from simulator.engine.views import AccountView, BalanceView, CommissionView, LegView, PositionView, SymbolConfigView
+from simulator.engine.views import (
+    AccountView,
+    BalanceView,
+    CommissionView,
+    FundsView,
+    LegView,
+    PositionView,
+    SymbolConfigView,
+)
 from simulator.market.model import MarketTrade
 
 
@@ -261,6 +269,10 @@ class Exchange:
 
     def balances(self) -> list[BalanceView]:
         return [self._account.balance_view()]
+
+    def funds(self) -> list[FundsView]:
+        """Return the same wallets as `balances` with what they hold and leave for new orders alone."""
+        return [self._account.funds_view()]
 
     def account(self) -> AccountView:
         return self._account.view()

@@ -76,6 +76,17 @@ class BalanceView:
     update_time_ms: int
 
 
+@quick_init
+@dataclass(frozen=True, slots=True)
+class FundsView:
+    """What a `BalanceView` tells of money that is there and free, without margins and results."""
+
+    asset: str
+    wallet_balance: Decimal
+    cross_wallet_balance: Decimal
+    available_balance: Decimal
+
+
 @dataclass(frozen=True, slots=True)
 class AccountView:
     """`v3/account`: one margin asset, so its row is also the totals."""

@@ -117,11 +117,14 @@ class FaultyMarket:
         return self._moved(events) if self._moves else events
 
     def _moved(self, events: Iterator[MarketEvent]) -> Iterator[MarketEvent]:
+        moves_of = self._moves
         for event in events:
-            if event.symbol not in self._moves:
+            moves = moves_of.get(event.symbol)
+            if moves is None:
                 yield event
             elif isinstance(event, MarketTrade):
-                yield self._trade(event)
+                at_ms, factor = moves[-1]
+                yield event if factor is ONE and event.time_ms >= at_ms else self._trade(event)
             else:
                 yield KlineClosed(event.symbol, event.interval, self._candle(event.symbol, event.kline), event.time_ms)
 

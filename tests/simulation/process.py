@@ -152,7 +152,9 @@ class Process:
         self.is_suspended = False
         self.able_ms = self.world.now_ms
         held, self._held = self._held, []
-        self._note_pause()
+        if self.world.now_ms - self._ticked_ms >= PAUSE_MS_MAX:
+            self.is_paused = True
+        self._ticked_ms = self.world.now_ms
         for event in held:
             self.feed(replace(event, received_time_ms=self.world.now_ms))
         self._renew_ms = self.world.now_ms + self.world.rng.randint(0, RENEW_MS)
@@ -174,26 +176,25 @@ class Process:
         if world.disk.lease_epoch == self.epoch and world.disk.trouble is None:
             world.lease_renewed_ms = world.now_ms
 
-    def _note_pause(self) -> None:
-        now_ms = self.world.now_ms
-        if now_ms - self._ticked_ms >= PAUSE_MS_MAX:
-            self.is_paused = True
-        self._ticked_ms = now_ms
-
     def _tick(self) -> None:
         world = self.world
         now_ms = world.now_ms
-        if now_ms != self._tick_at_ms or not self.is_alive or self.is_suspended:
+        if now_ms != self._tick_at_ms:
             return
-        self._note_pause()
-        if now_ms >= self._renew_ms:
-            self._renew()
-        if self._has_failed or self.writer.has_rows:
-            self._retry()
-        if world.every_tick or not self.core.let_pass(now_ms, now_ms):
-            self._hear(Tick(now_ms, now_ms))
-        self._tick_at_ms = now_ms + (TICK_MS if now_ms < self._busy_until_ms else world.step_ms)
-        world.at(self._tick_at_ms, self._tick)
+        while self.is_alive and not self.is_suspended:
+            if now_ms - self._ticked_ms >= PAUSE_MS_MAX:
+                self.is_paused = True
+            self._ticked_ms = now_ms
+            if now_ms >= self._renew_ms:
+                self._renew()
+            if self._has_failed or self.writer.has_rows:
+                self._retry()
+            if world.every_tick or not self.core.let_pass(now_ms, now_ms):
+                self._hear(Tick(now_ms, now_ms))
+            self._tick_at_ms = now_ms = now_ms + (TICK_MS if now_ms < self._busy_until_ms else world.step_ms)
+            if not world.pass_to(now_ms):
+                world.at(now_ms, self._tick)
+                return
 
     def _retry(self) -> None:
         """Write again what could not be written; a buffer of an idle moment goes out too."""
@@ -239,9 +240,16 @@ class Process:
         if self.is_suspended:
             return
         self.shown_ms[price.symbol] = self.world.now_ms
-        self._hear(price)
+        hear = self._hear if self.world.is_traced else self._hear_price
+        hear(price)
         if mark is not None:
-            self._hear(mark)
+            hear(mark)
+
+    def _hear_price(self, event: PriceUpdated | MarkPriceUpdated) -> None:
+        """Take one price: nearly all cause nothing."""
+        effects = self.core.handle(event) if self.is_alive else None
+        if effects:
+            self._put(effects)
 
     def _hear(self, event: Input) -> None:
         if not self.is_alive:

@@ -135,6 +135,7 @@ class World:
         self.config = trading_config(self.mode, D("0.01") if seed % 3 == 0 else None)
         self._queue: list[tuple[int, int, Callable[[], None]]] = []
         self._seq = 0
+        self._until_ms = 0
         self._seen = 0
         self._events = 0
         self._signals = 0
@@ -158,7 +159,8 @@ class World:
         port: MarketFeed = self.market  # type: ignore[assignment]  # what only a server asks it does not have
         shown = self.desk.market(port) if self.plan is not NOTHING else port
         self.shown = shown
-        self.exchange = self.desk.exchange(shown, ExchangeConfig(deposit=D(10_000), default_leverage=20))
+        config = ExchangeConfig(deposit=D(10_000), default_leverage=20, is_journalled=False)
+        self.exchange = self.desk.exchange(shown, config)
         if hedge:
             self.exchange.set_position_mode(True)
 
@@ -198,11 +200,21 @@ class World:
         return low + number
 
     def run(self, until_ms: int | None = None) -> None:
-        queue, disk, end_ms = self._queue, self.disk, until_ms or self.end_ms
+        queue, disk = self._queue, self.disk
+        end_ms = self._until_ms = until_ms or self.end_ms
         while queue and queue[0][0] <= end_ms:
             now_ms, _, action = _pop(queue)
             self.now_ms = disk.now_ms = now_ms
             action()
+
+    def pass_to(self, time_ms: int) -> bool:
+        """Let time pass to `time_ms` when nothing else is due until then, that moment included, and return whether it
+        did: who would come next anyway need not be queued."""
+        queue = self._queue
+        if (queue and queue[0][0] <= time_ms) or time_ms > self._until_ms:
+            return False
+        self.now_ms = self.disk.now_ms = time_ms
+        return True
 
     def note(self, text: str) -> None:
         if self.is_traced:

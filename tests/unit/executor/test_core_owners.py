@@ -238,7 +238,7 @@ def test_correction_of_a_short_has_its_signs_turned_and_counts_on() -> None:
 
 def test_correction_without_any_price_takes_the_entry_or_the_plan() -> None:
     _, desk, trade = _open()
-    desk.market._symbols.clear()
+    desk.market.clear()
     correct(desk, trade, D("-0.1"))
     assert trade.fills[-1].price == trade.entry_price == 100
     trade.orders.clear()

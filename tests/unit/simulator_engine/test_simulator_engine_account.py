@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import fields
 
 import pytest
 
@@ -400,3 +401,14 @@ def test_triggered_stop_limit_finishes_after_a_restart() -> None:
     done = revived.get_algo(order.algo_id)
     assert (done.status, done.actual_price, done.actual_quantity) == (AlgoStatus.FINISHED, D(1001), D(1))
     assert revived.get_algo(finished.algo_id).status is AlgoStatus.FINISHED
+
+
+def test_funds_are_those_of_the_balances() -> None:
+    desk = Desk()
+    desk.isolate()
+    desk.market_order(BUY, "1")
+    desk.limit_order(BUY, "0.2", "99", symbol=ETH)
+    desk.market_order(BUY, "3", symbol=ETH)
+    (funds,), (balance,) = desk.exchange.funds(), desk.exchange.balances()
+    assert funds.wallet_balance != funds.cross_wallet_balance != funds.available_balance
+    assert all(getattr(funds, one.name) == getattr(balance, one.name) for one in fields(funds))
