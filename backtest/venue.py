@@ -41,6 +41,7 @@ from simulator.engine.exchange import Exchange
 from simulator.market.candle_market import CandleMarket
 from simulator.market.catalog import SymbolSpec
 
+_STOP_MARKET, _TAKE_PROFIT_MARKET = OrderType.STOP_MARKET, OrderType.TAKE_PROFIT_MARKET
 _FOREVER_MS = 1 << 60
 HOUR_MS = 3_600_000
 """What the core asks about happened in this very instant: the engine need not remember longer."""
@@ -169,9 +170,9 @@ class ReplayVenue:
         """Return the prices at which stop and target of the open position trigger."""
         stop = target = None
         for order_type, trigger_price in self.exchange.open_triggers(symbol):
-            if order_type is OrderType.STOP_MARKET:
+            if order_type is _STOP_MARKET:
                 stop = trigger_price
-            elif order_type is OrderType.TAKE_PROFIT_MARKET:
+            elif order_type is _TAKE_PROFIT_MARKET:
                 target = trigger_price
         return stop, target
 
@@ -201,36 +202,40 @@ class ReplayVenue:
 
     def _carry_out(self, effects: list[Effect], time_ms: int, *, holds_entries: bool = False) -> None:
         for effect in effects:
-            if isinstance(effect, Send):
+            kind = type(effect)
+            if kind is Send:
                 command = effect.command
                 if holds_entries and isinstance(command, SubmitOrder) and command.approved.order.leg is Leg.ENTRY:
                     self._waiting.setdefault(command.approved.order.symbol, []).append(command)
                 else:
-                    self._send(effect.command, time_ms)
-            elif isinstance(effect, Persist):
+                    self._send(command, time_ms)
+            elif kind is Persist:
                 for record in effect.records:
                     self._on_record(record)
-            elif isinstance(effect, Notify):
+            elif kind is Notify:
                 self._on_alert(effect.alert)
 
     def _send(self, command: object, time_ms: int) -> None:
         outcome = execute(self.exchange, command, answers_ended=False)  # type: ignore[arg-type]
-        self._queue(self.exchange.drain_events(), time_ms)
+        if events := self.exchange.drain_events():
+            self._queue(events, time_ms)
         self._events.append(VenueReply(command, outcome, time_ms, time_ms))  # type: ignore[arg-type]
 
     def _take(self, events: list[ExchangeEvent], time_ms: int) -> None:
-        self._queue(events, time_ms)
+        if events:
+            self._queue(events, time_ms)
         self._run()
 
     def _queue(self, events: list[ExchangeEvent], time_ms: int) -> None:
         """Queue what the core has to hear: ended conditional orders first, so that it need not ask about them."""
         told: list[Input] = []
         for event in events:
-            if isinstance(event, AlgoEvent):
+            kind = type(event)
+            if kind is AlgoEvent:
                 self._events.append(AlgoOrderUpdated(algo_report(event.order), event.time_ms, time_ms))
-            elif isinstance(event, OrderEvent):
+            elif kind is OrderEvent:
                 told.append(self._execution(event, time_ms))
-            elif isinstance(event, AccountEvent):
+            elif kind is AccountEvent:
                 told.append(account_update(event, time_ms))
         self._events.extend(told)
 

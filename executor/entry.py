@@ -250,7 +250,8 @@ def _enter(desk: Desk, signal: Signal, levels: _Levels, approved: Approved, iden
     desk.book.add_order(trade, order)
     desk.signals[trade.intent_id] = signal
     trade.advance(TradeEvent.SENT)
-    desk.write(signal.symbol, SignalRecord(signal, SignalStatus.APPROVED))
+    if desk.policy.writes_orders:
+        desk.write(signal.symbol, SignalRecord(signal, SignalStatus.APPROVED))
     desk.touch(trade, durable=True)
     desk.send(signal.symbol, SubmitOrder(approved, Priority.ENTRY), gated=True)
 

@@ -74,7 +74,7 @@ class ExecutionPolicy:
     writes_steps: bool = True
     """False: a trade is written once, when nothing of it is left, for a run that nothing has to survive."""
     writes_orders: bool = True
-    """False, with `writes_steps` off: of a trade only the position is written."""
+    """False, with `writes_steps` off: of a trade only the position is written, and what was refused."""
     recent_trades_max: int = 500
     """So many finished trades are remembered, for reports that come late."""
     account_stat_every_ms: int = 10_000

@@ -27,7 +27,9 @@ def sync_state(desk: Desk, trade: Trade) -> None:
     if entry.has_ended or (entry.quantity is not None and entry.executed >= entry.quantity):
         trade.entry_counted = True
         desk.entries_filled += 1
-        desk.write(trade.symbol, desk.days.entered(trade, desk.venue_ms))
+        row = desk.days.entered(trade, desk.venue_ms)
+        if desk.policy.writes_orders:
+            desk.write(trade.symbol, row)
 
 
 _DONE, _REFUSED, _ENTRY_COMPLETE = Phase.DONE, TradeState.REFUSED, TradeEvent.ENTRY_COMPLETE
@@ -67,7 +69,8 @@ def _record_signal(desk: Desk, trade: Trade) -> None:
     if trade.state is TradeState.REFUSED:
         desk.write(trade.symbol, SignalRecord(signal, SignalStatus.REFUSED, trade.evidence[:200]))
     elif trade.entered > 0:
-        desk.write(trade.symbol, SignalRecord(signal, SignalStatus.ENTERED))
+        if desk.policy.writes_orders:
+            desk.write(trade.symbol, SignalRecord(signal, SignalStatus.ENTERED))
     else:
         return
     del desk.signals[trade.intent_id]

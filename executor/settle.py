@@ -39,7 +39,9 @@ def settle(desk: Desk, trade: Trade) -> None:
     trade.advance(TradeEvent.FLAT_CONFIRMED, "fills add up and the venue says flat")
     trade.closed_time_ms = trade.last_fill_time_ms
     desk.trades_closed += 1
-    desk.write(trade.symbol, desk.days.closed(trade, trade.closed_time_ms))
+    row = desk.days.closed(trade, trade.closed_time_ms)
+    if desk.policy.writes_orders:
+        desk.write(trade.symbol, row)
     desk.touch(trade, durable=True)
     desk.stat_due = True
     sweep(desk, trade)

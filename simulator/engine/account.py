@@ -135,15 +135,18 @@ class Account:
         is_buy = side is Side.BUY
         before = self.exposure(symbol)
         after = before.with_orders(notional if is_buy else ZERO, ZERO if is_buy else notional)
-        growth = after.worst - before.worst
+        worst = after.worst
+        growth = worst - before.worst
         if growth <= 0:
             return
         settings = self._context.symbol_settings(symbol)
         brackets = self._context.spec(symbol).brackets
-        if after.worst_leg > max_notional(brackets, settings.leverage):
+        if (after.worst_leg if after.is_hedge else worst) > max_notional(brackets, settings.leverage):
             raise ApiError(-2027, "Exceeded the maximum allowable position at current leverage.")
         gap = side.sign * (price - self._context.mark(symbol))
-        cost = growth / settings.leverage + max(ZERO, gap) * quantity
+        cost = growth / settings.leverage
+        if gap > 0:
+            cost += gap * quantity
         if cost > self.available():
             raise ApiError(-2019, "Margin is insufficient.")
 

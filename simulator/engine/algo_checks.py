@@ -21,6 +21,7 @@ from simulator.engine.orders import ZERO, AlgoOrder
 from simulator.engine.pricing import check_price_match
 from simulator.engine.requests import PlaceAlgo
 
+_TRAILING, _MARK_PRICE = OrderType.TRAILING_STOP_MARKET, WorkingType.MARK_PRICE
 LIMIT_TYPES = (OrderType.STOP, OrderType.TAKE_PROFIT)
 MARKET_TYPES = (OrderType.STOP_MARKET, OrderType.TAKE_PROFIT_MARKET)
 CONDITIONAL_TYPES = (*LIMIT_TYPES, *MARKET_TYPES, OrderType.TRAILING_STOP_MARKET)
@@ -39,7 +40,7 @@ def check_parameters(request: PlaceAlgo) -> None:
     _check_close_position(request)
     if not request.close_position and request.quantity is None:
         raise missing_parameter("quantity")
-    if request.type is OrderType.TRAILING_STOP_MARKET:
+    if request.type is _TRAILING:
         _check_trailing(request)
     elif request.trigger_price is None:
         raise missing_parameter("triggerPrice")
@@ -124,13 +125,13 @@ def check_bound(context: Context, order: AlgoOrder) -> None:
 
 
 def _same_direction(first: AlgoOrder, second: AlgoOrder) -> bool:
-    return (first.type, first.side, first.position_side) == (second.type, second.side, second.position_side)
+    return first.type is second.type and first.side is second.side and first.position_side is second.position_side
 
 
 def check_not_reached(context: Context, order: AlgoOrder) -> None:
     """A trigger that is true already is refused (-2021), and a trailing activation on the wrong side too."""
     price = watched_price(context, order)
-    if order.type is OrderType.TRAILING_STOP_MARKET:
+    if order.type is _TRAILING:
         wrong = order.activate_price >= price if order.side is Side.BUY else order.activate_price <= price
         is_refused = bool(order.activate_price) and wrong
     else:
@@ -141,7 +142,7 @@ def check_not_reached(context: Context, order: AlgoOrder) -> None:
 
 def watched_price(context: Context, order: AlgoOrder) -> Decimal:
     """Return the price that the order's trigger is compared with: mark or last."""
-    is_mark = order.working_type is WorkingType.MARK_PRICE
+    is_mark = order.working_type is _MARK_PRICE
     return context.mark(order.symbol) if is_mark else context.market.last_price(order.symbol)
 
 

@@ -106,8 +106,10 @@ class Context:
             self._is_money_changed = False
             for check in self.after_settling:
                 check()
-        for symbol in [*(order.symbol for order in closed), *(position.symbol for position in changed)]:
-            self.desk_changed(symbol)
+        for order in closed:
+            self.desk_changed(order.symbol)
+        for position in changed:
+            self.desk_changed(position.symbol)
 
     def desk_changed(self, symbol: str) -> None:
         """Close the symbol's desk if nothing is left on it."""

@@ -6,6 +6,7 @@ journal hears of every change. Indexes (by client id, by symbol) are derived and
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from decimal import Decimal
@@ -121,9 +122,9 @@ class State:
         self.algos: dict[int, AlgoOrder] = {}
         self.trades: list[Trade] = []
         self.incomes: list[Income] = []
-        self.orders_by_symbol: dict[str, list[PlainOrder]] = {}
-        self.algos_by_symbol: dict[str, list[AlgoOrder]] = {}
-        self.trades_by_symbol: dict[str, list[Trade]] = {}
+        self.orders_by_symbol: defaultdict[str, list[PlainOrder]] = defaultdict(list)
+        self.algos_by_symbol: defaultdict[str, list[AlgoOrder]] = defaultdict(list)
+        self.trades_by_symbol: defaultdict[str, list[Trade]] = defaultdict(list)
         self.order_by_client_id: dict[tuple[str, str], PlainOrder] = {}
         self.algo_by_client_id: dict[str, AlgoOrder] = {}
 
@@ -150,7 +151,8 @@ class State:
     def add(self, row: Row) -> None:
         """Store a new row, index it and note it for the journal."""
         self._index(row)
-        self.touch(row)
+        if self._is_journalled:
+            self._dirty[_identity(row)] = row
 
     def prune(self, is_kept: Callable[[Row], bool]) -> None:
         """Drop the rows that `is_kept` denies, with their index entries, and tell the journal."""
@@ -172,15 +174,15 @@ class State:
             self.incomes.append(row)
         elif type(row) is PlainOrder:
             self.orders[row.order_id] = row
-            self.orders_by_symbol.setdefault(row.symbol, []).append(row)
+            self.orders_by_symbol[row.symbol].append(row)
             self.order_by_client_id[(row.symbol, row.client_order_id)] = row
         elif type(row) is AlgoOrder:
             self.algos[row.algo_id] = row
-            self.algos_by_symbol.setdefault(row.symbol, []).append(row)
+            self.algos_by_symbol[row.symbol].append(row)
             self.algo_by_client_id[row.client_algo_id] = row
         elif type(row) is Trade:
             self.trades.append(row)
-            self.trades_by_symbol.setdefault(row.symbol, []).append(row)
+            self.trades_by_symbol[row.symbol].append(row)
 
     def take_changes(self) -> list[Change]:
         """Return every row changed since the last call, once each with its present value, oldest first."""
