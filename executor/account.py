@@ -66,8 +66,7 @@ class Positions:
             row = by_leg.get(key)
             quantity = ZERO if row is None else row.quantity
             liquidation = None if row is None else row.liquidation_price
-            self.facts[key] = PositionFact(quantity, issued_ms, event_time_ms, from_stream=False)
-            self.facts[key].liquidation_price = liquidation
+            self.facts[key] = PositionFact(quantity, issued_ms, event_time_ms, False, liquidation)
             told.add(key)
         return told
 

@@ -13,6 +13,7 @@ from executor.tracked import TrackedOrder
 from executor.trade import Trade
 
 SEEN_MAX = 5_000
+_NEVER = 1 << 62
 _NONE: dict[int, Trade] = {}
 
 Owner = tuple[Trade, TrackedOrder | None]
@@ -34,11 +35,14 @@ class Book:
         self._seen: dict[str, OrderedDict[int, None]] = {}
         self.unexplained: dict[int, Trade] = {}
         """Trades, open or over, with corrections that no real fill has explained yet."""
+        self.oldest_ms = _NEVER
+        """Venue time before which none of the trades seen so far was decided: no fill from before it is of one."""
 
     # --- trades -------------------------------------------------------------------------------------------------
 
     def add(self, trade: Trade) -> None:
         self.active[trade.intent_id] = trade
+        self.oldest_ms = min(self.oldest_ms, trade.created_time_ms)
         self._by_symbol.setdefault(trade.symbol, {})[trade.intent_id] = trade
         for order in trade.orders.values():
             self.add_order(trade, order)

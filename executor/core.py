@@ -166,8 +166,11 @@ class TradingCore:
         desk = self._desk
         if desk.history_start_ms == 0:
             return False
-        desk.now_ms = now_ms = max(now_ms, desk.now_ms)
-        desk.venue_ms = venue_ms = max(venue_ms, desk.venue_ms)
+        if now_ms > desk.now_ms:  # noqa: PLR1730 - as in `_take`
+            desk.now_ms = now_ms
+        if venue_ms > desk.venue_ms:  # noqa: PLR1730
+            desk.venue_ms = venue_ms
+        now_ms, venue_ms = desk.now_ms, desk.venue_ms
         calm = self._calm
         if calm is None:
             calm = self._calm = calm_of(desk, self._reconciler.due_ms(desk))

@@ -12,14 +12,14 @@ from core.enums import Leg, OrderService, Priority
 from core.orders import AlgoOrderReport, OrderReport
 from executor.desk import Desk
 from executor.ledger import fills_command
-from executor.tracked import Phase, TrackedOrder
+from executor.tracked import ENDED, Phase, TrackedOrder
 from executor.trade import Trade
 
 
 def chase(desk: Desk, trade: Trade) -> None:
     """Ask about every order of `trade` that owes an answer and whose time has come."""
     for order in trade.orders.values():
-        if order.has_ended:
+        if order.phase in ENDED:
             continue
         if desk.now_ms >= order.query_at_ms and _owes_answer(desk, order):
             order.queries += 1

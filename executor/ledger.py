@@ -31,13 +31,17 @@ def take_stream_fill(desk: Desk, fill: FillReport, owner: Owner | None) -> Trade
 
 def take_listed_fills(desk: Desk, fills: Iterable[FillReport]) -> list[Trade]:
     """Book fills read from the trade list; returns the trades that changed."""
-    changed = []
+    changed: list[Trade] = []
+    # After a restart most of the list is older than every trade that we know: rows of an earlier process.
+    older_ms = 0 if desk.book.unexplained else desk.book.oldest_ms
     for fill in fills:
         if desk.book.is_seen(fill.symbol, fill.trade_id) or (fill.symbol, fill.trade_id) in desk.held:
             continue
         owner = desk.book.owner_of_fill(fill)
         if owner is not None:
             changed.append(book_owned(desk, fill, owner))
+        elif fill.event_time_ms < older_ms:
+            _record_foreign(desk, fill)
         elif _candidates(desk, fill):
             desk.held[fill.symbol, fill.trade_id] = HeldFill(fill, desk.now_ms)
         elif (trade := book_foreign(desk, fill)) is not None:
@@ -122,15 +126,13 @@ def book_foreign(desk: Desk, fill: FillReport) -> Trade | None:
     On a leg that a trade of ours holds it changes that trade, flagged; elsewhere it is only recorded, so that the rows
     still add up to the wallet.
     """
-    desk.book.mark_seen(fill.symbol, fill.trade_id)
     trade = desk.book.open_on(fill.symbol, fill.position_side)
     if trade is None or not _belongs(trade, fill):
         trade = claimant(desk, fill)
     if trade is None:
-        desk.out.write(fill.symbol, _foreign_record(fill, desk.now_ms), durable=True)
-        desk.positions.note_activity(fill.symbol, desk.now_ms)
-        desk.suspect(fill.symbol, fill.position_side)
+        _record_foreign(desk, fill)
         return None
+    desk.book.mark_seen(fill.symbol, fill.trade_id)
     _book(desk, trade, fill, None)
     reason = venue_exit_reason(fill.client_order_id)
     what = reason.value if reason is not None else "traded by somebody else"
@@ -146,6 +148,15 @@ def book_foreign(desk: Desk, fill: FillReport) -> Trade | None:
     )
     _after_booking(desk, trade)
     return trade
+
+
+def _record_foreign(desk: Desk, fill: FillReport) -> None:
+    """Record a fill that changes no trade of ours."""
+    symbol = fill.symbol
+    desk.book.mark_seen(symbol, fill.trade_id)
+    desk.out.write(symbol, _foreign_record(fill, desk.now_ms), durable=True)
+    desk.positions.note_activity(symbol, desk.now_ms)
+    desk.suspect(symbol, fill.position_side)
 
 
 def _book(desk: Desk, trade: Trade, fill: FillReport, order: TrackedOrder | None) -> None:

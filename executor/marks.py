@@ -27,8 +27,9 @@ class MoveWindow:
             low.pop()
         while high and high[-1][1] <= price:
             high.pop()
-        low.append((time_ms, price))
-        high.append((time_ms, price))
+        told = (time_ms, price)
+        low.append(told)
+        high.append(told)
         start = time_ms - self.window_ms
         while low[0][0] < start:
             low.popleft()

@@ -110,11 +110,12 @@ class Reconciler:
             self._fail(desk, str(reply.outcome), _rest_ms(reply.outcome))
             return
         snapshot.outstanding.discard(reply.command)
-        if isinstance(reply.command, FetchPositions):
+        kind = type(reply.command)
+        if kind is FetchPositions:
             snapshot.positions = reply.payload()
-        elif isinstance(reply.command, FetchOpenOrders):
+        elif kind is FetchOpenOrders:
             snapshot.orders = reply.payload()
-        elif isinstance(reply.command, FetchOpenAlgoOrders):
+        elif kind is FetchOpenAlgoOrders:
             snapshot.algo_orders = reply.payload()
         if not snapshot.outstanding:
             self._next_stage(desk, snapshot)

@@ -20,7 +20,7 @@ from core.records import (
 )
 from core.signal import ExitPlan
 from executor.lifecycle import TERMINAL, TradeEvent, next_state
-from executor.tracked import TrackedOrder
+from executor.tracked import ENDED, TrackedOrder
 
 ZERO = Decimal(0)
 _ENTRY = Leg.ENTRY
@@ -114,6 +114,8 @@ class Trade:
     """Quantity still open as far as we know; never negative."""
     lacks_fills: bool = field(default=False, init=False)
     """True while the venue told of executions that are not booked yet."""
+    _booked_price: Decimal | None = field(default=None, init=False, repr=False)
+    """Average entry price from fills; None before any."""
 
     # --- orders -------------------------------------------------------------------------------------------------
 
@@ -136,7 +138,7 @@ class Trade:
         """Return the newest order of a leg that lives or may live, or None."""
         newest = None
         for order in self.orders.values():
-            if order.leg is not leg or order.has_ended:
+            if order.leg is not leg or order.phase in ENDED:
                 continue
             if newest is None or order.attempt > newest.attempt:
                 newest = order
@@ -153,7 +155,7 @@ class Trade:
     # --- quantities ---------------------------------------------------------------------------------------------
 
     def recount(self) -> None:
-        """Sum up `entered`, `exited`, `leaves` and `lacks_fills`; due whenever an order or what is booked changed."""
+        """Sum up quantities and the entry price; due whenever an order or what is booked changed."""
         entry = self.orders.get(self.client_order_id)
         self.entered = self.added if entry is None else entry.executed + self.added
         exited, lacks_fills = self.exited_elsewhere, False
@@ -164,6 +166,9 @@ class Trade:
             if order.leg is not _ENTRY:
                 exited += reported if is_more else booked
         self.exited, self.lacks_fills = exited, lacks_fills
+        booked = self.added if entry is None else entry.booked + self.added
+        cost = self.added_cost if entry is None else entry.booked_cost + self.added_cost
+        self._booked_price = cost / booked if booked > 0 else None
         left = self.entered - exited
         self.leaves = left if left > 0 else ZERO
 
@@ -200,13 +205,10 @@ class Trade:
     @property
     def entry_price(self) -> Decimal | None:
         """Average entry price from fills, or as the venue told it; None before any fill."""
+        if self._booked_price is not None:
+            return self._booked_price
         entry = self.orders.get(self.client_order_id)
-        if entry is None:
-            return self.added_cost / self.added if self.added > 0 else None
-        booked = entry.booked + self.added
-        if booked > 0:
-            return (entry.booked_cost + self.added_cost) / booked
-        return entry.reported_average if entry.reported > 0 else None
+        return entry.reported_average if entry is not None and entry.reported > 0 else None
 
     @property
     def net_pnl(self) -> Decimal:
@@ -312,7 +314,8 @@ class Trade:
         facts = self._facts()
         if changed or facts != self._taken_facts:
             self._taken_facts = facts
-            self._add_changed(records, IntentRecord, self.to_intent_record, time_ms)
+            if self._is_intent_changed():
+                self._add_changed(records, IntentRecord, self.to_intent_record, time_ms)
             if self.opened_time_ms is not None:
                 self._add_changed(records, PositionRecord, self.to_position_record, time_ms)
             for order in changed:
@@ -328,6 +331,13 @@ class Trade:
             self._add_changed(records, PositionRecord, self.to_position_record, time_ms)
         return records
 
+    def _is_intent_changed(self) -> bool:
+        """Whether the intent's row is new, or tells a state or an evidence that is over: nothing else of it changes."""
+        known = self._written.get(IntentRecord)
+        return (
+            not isinstance(known, IntentRecord) or known.state is not self.saga_state or known.evidence != self.evidence
+        )
+
     def _facts(self) -> tuple[object, ...]:
         """Return everything in the rows of intent and position that changes, but for what the orders tell."""
         return (
@@ -335,8 +345,7 @@ class Trade:
             self.evidence,
             self.entered,
             self.leaves,
-            self.added,
-            self.added_cost,
+            self._booked_price,
             self.exit_booked,
             self.exit_cost,
             self.realized_pnl,

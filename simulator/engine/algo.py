@@ -117,6 +117,8 @@ class AlgoService:
     def on_price(self, desk: SymbolDesk, price: Decimal, working_type: WorkingType) -> None:
         """Trigger, by id, every order of `working_type` that `price` reaches."""
         triggers = desk.mark_triggers if working_type is WorkingType.MARK_PRICE else desk.last_triggers
+        if not triggers.rising and not triggers.falling and not desk.trailing:
+            return
         reached = triggers.reached(price)
         for algo_id, order in desk.trailing.items():
             if order.working_type is working_type and self._trail(order, price):

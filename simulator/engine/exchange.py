@@ -104,8 +104,9 @@ class Exchange:
             self._plain.expire_due()
             self._prune()
         self._run_market(to_ms)
-        self._context.now_ms = max(to_ms, self._context.now_ms)
-        return self.drain_events()
+        context = self._context
+        context.now_ms = max(context.now_ms, to_ms)
+        return self.drain_events() if context.events else []
 
     def _run_market(self, to_ms: int) -> None:
         context, events, desks = self._context, self._context.events, self._context.desks
@@ -140,11 +141,10 @@ class Exchange:
             self._context.settle()
 
     def _next_timer_ms(self) -> int:
-        due_ms = self._next_prune_ms
-        for time_ms in (self._funding.next_ms(), self._plain.next_expiry_ms()):
-            if time_ms is not None and time_ms < due_ms:
-                due_ms = time_ms
-        return due_ms
+        due_ms, funding_ms, expiry_ms = self._next_prune_ms, self._funding.next_ms(), self._plain.next_expiry_ms()
+        if funding_ms is not None and funding_ms < due_ms:
+            due_ms = funding_ms
+        return due_ms if expiry_ms is None or expiry_ms > due_ms else expiry_ms
 
     def _prune(self) -> None:
         if self._context.now_ms >= self._next_prune_ms:

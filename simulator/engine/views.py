@@ -96,6 +96,7 @@ class AccountView:
     update_time_ms: int
 
 
+@quick_init
 @dataclass(frozen=True, slots=True)
 class SymbolConfigView:
     """`v1/symbolConfig`."""

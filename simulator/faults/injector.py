@@ -209,6 +209,10 @@ class FaultInjector:
                 return fault
         return None
 
+    def is_any(self, site: Site, now_ms: int) -> bool:
+        """Whether any fault of a place may hold now."""
+        return bool(self._present(site, now_ms))
+
     def clock_offset_ms(self, now_ms: int) -> int:
         """Clock: how far the gateway's clock is ahead of the truth. A jump with `for_ms` 0 stays for good."""
         present = self._present(Site.CLOCK, now_ms)

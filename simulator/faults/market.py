@@ -14,7 +14,7 @@ from typing import Any
 from core.enums import SymbolStatus
 from core.instrument import Instrument, Rounding
 from simulator.faults.injector import FaultInjector
-from simulator.faults.kinds import FaultKind
+from simulator.faults.kinds import FaultKind, Site
 from simulator.faults.schedule import Fault
 from simulator.market.catalog import SymbolSpec
 from simulator.market.model import FundingPoint, KlineClosed, KlineView, MarketEvent, MarketTrade
@@ -39,6 +39,8 @@ class FaultyMarket:
 
     def refresh(self, now_ms: int) -> bool:
         """Take over what holds at gateway time `now_ms`; returns whether any contract has changed."""
+        if not self._states and not self._moves and not self._injector.is_any(Site.MATCHING, now_ms):
+            return False
         holding, is_changed = self._injector.holding, False
         for symbol in self._sound:
             self._move(symbol, holding(K.PRICE_GAP, symbol, now_ms))

@@ -78,6 +78,7 @@ def _run(jobs: list[Job], processes: int, console: Console, *, stops_early: bool
         TimeElapsedColumn(),
         TimeRemainingColumn(),
         console=Console(stderr=True),
+        refresh_per_second=2,  # the bar shares the cores with the seeds
     )
     pool = None
     try:

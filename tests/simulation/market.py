@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
-from functools import cache
+from functools import cache, lru_cache
 from random import Random
 
 from core.enums import SymbolStatus
@@ -24,6 +24,13 @@ Levels = list[tuple[Decimal, Decimal]]
 @cache
 def _price(ticks: int) -> Decimal:
     return D(ticks).scaleb(-2)
+
+
+@lru_cache(maxsize=8)
+def _book(ticks: int, count: int) -> tuple[Levels, Levels]:
+    """Return the levels around a price; whoever looks at them changes nothing, and an order looks several times."""
+    bids = [(_price(ticks - i), SIZE) for i in range(count)]
+    return bids, [(_price(ticks + i), SIZE) for i in range(1, count + 1)]
 
 
 def instrument(symbol: str) -> Instrument:
@@ -112,10 +119,7 @@ class WalkMarket:
         self.now_ms = max(self.now_ms, to_ms)
 
     def depth(self, symbol: str, limit: int) -> tuple[Levels, Levels]:
-        ticks = self._ticks[symbol]
-        count = min(limit, LEVELS)
-        bids = [(_price(ticks - i), SIZE) for i in range(count)]
-        return bids, [(_price(ticks + i), SIZE) for i in range(1, count + 1)]
+        return _book(self._ticks[symbol], min(limit, LEVELS))
 
     def last_price(self, symbol: str) -> Decimal:
         return self._last[symbol]

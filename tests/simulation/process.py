@@ -79,7 +79,7 @@ class Process:
         self._held: list[Input] = []
         self._has_failed = False
         self._retry_ms = 0
-        self._busy_until_ms = self._ticked_ms = world.now_ms
+        self.busy_until_ms = self._ticked_ms = world.now_ms
         self._renew_ms = world.now_ms + RENEW_MS
         self._tick_at_ms = world.now_ms + TICK_MS
         self.able_ms = world.now_ms
@@ -191,7 +191,7 @@ class Process:
                 self._retry()
             if world.every_tick or not self.core.let_pass(now_ms, now_ms):
                 self._hear(Tick(now_ms, now_ms))
-            self._tick_at_ms = now_ms = now_ms + (TICK_MS if now_ms < self._busy_until_ms else world.step_ms)
+            self._tick_at_ms = now_ms = now_ms + (TICK_MS if now_ms < self.busy_until_ms else world.step_ms)
             if not world.pass_to(now_ms):
                 world.at(now_ms, self._tick)
                 return
@@ -211,14 +211,10 @@ class Process:
     def _stay_busy(self) -> None:
         """Tick finely from now on, for a while."""
         world = self.world
-        self._busy_until_ms = world.now_ms + BUSY_MS
+        self.busy_until_ms = world.now_ms + BUSY_MS
         if self._tick_at_ms > world.now_ms + TICK_MS:
             self._tick_at_ms = world.now_ms + TICK_MS
             world.at(self._tick_at_ms, self._tick)
-
-    @property
-    def is_busy(self) -> bool:
-        return self.world.now_ms < self._busy_until_ms
 
     # --- events in, effects out -------------------------------------------------------------------------------------
 

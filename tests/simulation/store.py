@@ -22,7 +22,7 @@ _OVER = {status.value for status in OrderStatus if status.is_terminal} | {
     status.value for status in AlgoStatus if status.is_terminal
 }
 _UNREAD = frozenset({PositionMarkRecord, AccountStatRecord})
-"""Valuations: nothing here reads them again."""
+"""Valuations: nothing here reads them again, so they are not kept."""
 _DONE = (TradeState.CLOSED, TradeState.REFUSED)
 
 
@@ -46,8 +46,6 @@ class Disk:
 
     def write(self, record: Record) -> None:
         kind = type(record)
-        if kind in _UNREAD:
-            return
         if kind is OrderRecord:
             self._check_order(record)  # type: ignore[arg-type]
         elif kind is IntentRecord:
@@ -107,7 +105,10 @@ class Writer:
         return bool(self._queue)
 
     def submit(self, records: Sequence[Record]) -> None:
-        self._queue.extend(records)
+        queue = self._queue
+        for record in records:
+            if type(record) not in _UNREAD:
+                queue.append(record)
 
     def flush(self) -> bool:
         """Write everything queued; False while the disk is in trouble, or when the lease is another process's."""

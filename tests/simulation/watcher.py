@@ -64,9 +64,9 @@ class Watcher:
     def on_arrival(self, process: Process, command: VenueCommand, call: Call, sent_ms: int) -> None:
         """A request has come in; the exchange has not seen it yet."""
         self._count_request(call)
-        if isinstance(command, SubmitOrder):
+        if type(command) is SubmitOrder:
             self._check_order(process, command, sent_ms)
-        elif isinstance(command, CancelOrder):
+        elif type(command) is CancelOrder:
             self.checks["I-17"] += 1
             if ClientOrderId.parse(command.client_order_id) is None:
                 self.fail(f"I-17 {command.client_order_id}: cancelled, though not ours")

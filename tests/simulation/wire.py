@@ -114,7 +114,7 @@ class Wire:
         if not process.is_alive:
             return
         world = self._world
-        priority = command.priority if hasattr(command, "priority") else Priority.QUERY
+        priority = getattr(command, "priority", Priority.QUERY)
         refused = process.budget.acquire(call.weight, call.orders, priority)
         if refused is None:
             self._leave(process, command, call)

@@ -112,6 +112,7 @@ class World:
         self.rng = Random(f"world:{seed}")
         self.start_ms = self.now_ms = START_MS
         self.end_ms = START_MS + minutes * 60_000
+        self._market_end_ms = self.end_ms - QUIET_MS
         self.symbols = SYMBOLS[:symbols]
         self.step_ms = step_ms
         self.is_traced = trace
@@ -183,7 +184,7 @@ class World:
     @property
     def is_resting(self) -> bool:
         """The market has ended; only the last news is on its way."""
-        return self.now_ms > self.end_ms - QUIET_MS
+        return self.now_ms > self._market_end_ms
 
     def at(self, time_ms: int, action: Callable[[], None]) -> None:
         self._seq = seq = self._seq + 1
@@ -268,7 +269,7 @@ class World:
     # --- the exchange -----------------------------------------------------------------------------------------------
 
     def advance(self) -> None:
-        self.deliver(self.exchange.advance(min(self.now_ms, self.end_ms - QUIET_MS)))
+        self.deliver(self.exchange.advance(min(self.now_ms, self._market_end_ms)))
 
     def deliver(self, events: list[ExchangeEvent]) -> None:
         """Show events to the watcher at once and to the processes through their streams."""
@@ -300,9 +301,10 @@ class World:
         """Tell every process a price, and the mark with it while the trader is busy or when its turn has come."""
         now = self.now_ms
         self._prices_told = number = self._prices_told + 1
-        price, mark = PriceUpdated(symbol, self.shown.last_price(symbol), now, now), None
-        if number // len(self.symbols) % MARK_EVERY == 0 or (self.process is not None and self.process.is_busy):
-            at = self.shown.mark_price(symbol)
+        shown, process = self.shown, self.process
+        price, mark = PriceUpdated(symbol, shown.last_price(symbol), now, now), None
+        if number // len(self.symbols) % MARK_EVERY == 0 or (process is not None and now < process.busy_until_ms):
+            at = shown.mark_price(symbol)
             mark = MarkPriceUpdated(symbol, at, at, ZERO, self.market.next_funding_ms(symbol), now, now)
         for process in tuple(self.processes):
             process.market.push_price(price, mark)

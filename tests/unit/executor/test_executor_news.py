@@ -97,6 +97,7 @@ def test_no_row_changes_with_a_trade_whose_facts_are_the_same() -> None:
         rows, facts, value = told(trade)[:2], trade._facts(), getattr(trade, name)
         setattr(trade, name, ExitReason.STOP if name == "exit_reason" else changed(value))
         assert trade._facts() != facts or told(trade)[:2] == rows, name
+        assert trade._is_intent_changed() or told(trade)[0] == rows[0], name
         setattr(trade, name, value)
 
 
