@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 
 import numpy as np
@@ -36,13 +36,18 @@ class ReplayCandles:
     close: IntArray
     columns: CandleColumns
     finer: FinerCandles | None = None
+    unit: Decimal = field(init=False, repr=False)
+    """What one unit of the integer columns is worth."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "unit", Decimal(1).scaleb(-self.decimals))
 
     def __len__(self) -> int:
         return len(self.open_time)
 
     def price(self, units: int) -> Decimal:
         """Return a price of the integer columns as a Decimal."""
-        return Decimal(units).scaleb(-self.decimals)
+        return units * self.unit
 
     def units(self, price: Decimal, rounding: Rounding) -> int:
         """Return a price in units of the integer columns, rounded in the named direction where it lies between."""

@@ -252,7 +252,7 @@ class Replay:
             self._tally.skipped += 1
             return
         self._tally.signals += 1
-        signal = decisions.signal(number)
+        signal = decisions.signal(number, explains=self._record_to is not None)
         self._value_positions(time_ms, except_for=lane)
         self._venue.tell_price(lane.symbol, signal.reference_price, time_ms)
         if self._venue.signal(signal) and index + 1 < len(lane.candles):

@@ -48,8 +48,9 @@ class Decisions:
         decision = self.strategy.decide(value_at(self.values, row))
         return decision if isinstance(decision, Entry) else None
 
-    def signal(self, number: int) -> Signal:
-        """Return signal `number` as it reaches the executor at the close of its candle."""
+    def signal(self, number: int, *, explains: bool = True) -> Signal:
+        """Return signal `number` as it reaches the executor at the close of its candle; without `explains` it gives no
+        reason, for a run that writes none down."""
         entry = self.entry(number)
         assert entry is not None
         index, row = self.indices.item(number), self.rows.item(number)
@@ -67,7 +68,7 @@ class Decisions:
             entry.exits,
             close_ms,
             close_ms,
-            entry.reason,
+            entry.reason if explains else "",
             max_holding_ms=params.max_holding_ms,
         )
 

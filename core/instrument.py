@@ -66,14 +66,18 @@ class Instrument:
 
 def _to_grid(value: Decimal, grid: Decimal, rounding: Rounding) -> Decimal:
     """Round to a multiple of `grid`, keeping the grid's own exponent (plain notation on the wire)."""
-    multiples = (value / grid).to_integral_value(rounding=rounding)
-    return (multiples * grid).quantize(_unit(grid))
+    unit, is_power = _unit(grid)
+    if is_power:  # as most grids are: what has no more digits than they are their multiples
+        return value.quantize(unit, rounding)
+    multiples = (value / grid).to_integral_value(rounding)
+    return (multiples * grid).quantize(unit)
 
 
 @lru_cache(maxsize=1_024)
-def _unit(grid: Decimal) -> Decimal:
-    """Return a number with the exponent of everything on `grid`."""
-    return grid.normalize() if grid < 1 else Decimal(1)
+def _unit(grid: Decimal) -> tuple[Decimal, bool]:
+    """Return a number with the exponent of everything on `grid`, and whether the grid is that power of ten."""
+    unit = grid.normalize() if grid < 1 else Decimal(1)
+    return unit, grid == unit and unit.as_tuple().digits == (1,)
 
 
 def plain(value: Decimal) -> str:

@@ -12,6 +12,12 @@ from core.orders import LeverageBracket
 from executor.denials import DenialCode, Denied, denied
 
 ZERO = Decimal(0)
+_POSITION, _SYMBOL, _TOTAL = (
+    DenialCode.MAX_POSITION_NOTIONAL,
+    DenialCode.SYMBOL_EXPOSURE,
+    DenialCode.TOTAL_EXPOSURE,
+)
+_MARGIN, _LADDER = DenialCode.MARGIN_INSUFFICIENT, DenialCode.LEVERAGE_BRACKET
 
 
 @quick_init
@@ -84,24 +90,25 @@ def size_entry(policy: SizingPolicy, data: SizingInput) -> Sized | Denied:
     for code, notional in _notional_caps(policy, data):
         if notional <= 0:
             return denied(code, room=notional, symbol_exposure=data.symbol_exposure, total_exposure=data.total_exposure)
-        if notional / data.price < quantity:
-            quantity, bound_by = notional / data.price, code.value
+        most = notional / data.price
+        if most < quantity:
+            quantity, bound_by = most, code.value
     return Sized(quantity=quantity, risk_usd=quantity * unit_loss, bound_by=bound_by)
 
 
 def _notional_caps(policy: SizingPolicy, data: SizingInput) -> list[tuple[DenialCode, Decimal]]:
     """Room that each limit leaves, as notional at the entry price."""
     caps = [
-        (DenialCode.MAX_POSITION_NOTIONAL, data.max_position_notional - data.symbol_exposure),
-        (DenialCode.SYMBOL_EXPOSURE, data.equity * data.max_exposure_fraction - data.symbol_exposure),
-        (DenialCode.MARGIN_INSUFFICIENT, _margin_room(policy, data)),
+        (_POSITION, data.max_position_notional - data.symbol_exposure),
+        (_SYMBOL, data.equity * data.max_exposure_fraction - data.symbol_exposure),
+        (_MARGIN, _margin_room(policy, data)),
     ]
     if data.max_total_exposure_fraction is not None:
         room = data.equity * data.max_total_exposure_fraction - data.total_exposure
-        caps.append((DenialCode.TOTAL_EXPOSURE, room))
+        caps.append((_TOTAL, room))
     ladder = bracket_notional_cap(data.brackets, data.leverage)
     if ladder is not None:
-        caps.append((DenialCode.LEVERAGE_BRACKET, ladder - data.symbol_exposure))
+        caps.append((_LADDER, ladder - data.symbol_exposure))
     return caps
 
 

@@ -58,12 +58,18 @@ class CandleColumns:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """The decision to enter at the close of this candle. `numbers` say why, for the record."""
+    """The decision to enter at the close of this candle. `numbers` say why, for the record: in the words of `given`, or
+    in those of `template`, which they are filled into only when somebody reads them."""
 
     direction: Direction
     exits: ExitPlan
-    reason: str = ""
+    given: str = ""
     numbers: Mapping[str, float] = field(default_factory=dict)
+    template: str = ""
+
+    @property
+    def reason(self) -> str:
+        return self.given or fill(self.template, self.numbers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +178,7 @@ class GatedStrategy(Strategy):
         if not side:
             return Refusal(setup.name, numbers)
         direction = Direction.LONG if side > 0 else Direction.SHORT
-        return Entry(direction, self.exits(v, direction), fill(setup.reason, numbers), numbers)
+        return Entry(direction, self.exits(v, direction), "", numbers, setup.reason)
 
     def decide_columns(self, v: Values, warmup: int) -> ColumnDecisions:
         """Return the decisions over columns: exactly those that `decide` takes candle by candle."""
