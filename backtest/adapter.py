@@ -5,7 +5,9 @@ It shares nothing with the venue adapter: that one speaks the wire, this one han
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from decimal import Decimal
+from operator import attrgetter
 
 from core.commands import (
     Accepted,
@@ -43,6 +45,7 @@ from simulator.engine.exchange import Exchange
 from simulator.engine.orders import AlgoOrder, Income, PlainOrder, Trade
 from simulator.engine.requests import PlaceAlgo, PlaceOrder
 
+_TIME_MS = attrgetter("time_ms")
 KINDS = {
     -2021: RefusalKind.WOULD_TRIGGER,
     -2022: RefusalKind.REDUCE_ONLY,
@@ -128,9 +131,9 @@ def _read(exchange: Exchange, command: VenueCommand, listed: Listed) -> object: 
         )
     if isinstance(command, FetchFills):
         rows = exchange.user_trades(command.symbol, command.from_trade_id, limit=1_000)
-        start = command.start_time_ms or 0
+        first = bisect_left(rows, command.start_time_ms or 0, key=_TIME_MS)
         told = listed.fills
-        return tuple([told.get(row.trade_id) or listed.fill(row) for row in rows if row.time_ms >= start])
+        return tuple([told.get(row.trade_id) or listed.fill(row) for row in rows[first:]])
     if isinstance(command, FetchIncome):
         ledger = exchange.income(start_ms=command.start_time_ms, limit=1_000)
         known = listed.incomes

@@ -121,9 +121,9 @@ class TradingCore:
 
     def handle(self, event: Input) -> list[Effect]:
         """Take one event and return the effects it causes, in the order in which they must happen."""
-        desk = self._desk
         self._take(event)
-        return desk.out.drain(desk.venue_ms)
+        desk = self._desk
+        return desk.out.drain(desk.venue_ms) if desk.out.batches else []
 
     def handle_together(self, events: Sequence[Input]) -> list[Effect]:
         """Take events of one instant and return their effects: all is noted first, then each trade is looked at once.

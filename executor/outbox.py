@@ -35,34 +35,34 @@ class Outbox:
 
     def __init__(self, *, writes_steps: bool = True, writes_orders: bool = True) -> None:
         self._writes_steps, self._writes_orders = writes_steps, writes_orders
-        self._batches: defaultdict[str, _Batch] = defaultdict(_Batch)
+        self.batches: defaultdict[str, _Batch] = defaultdict(_Batch)
 
     def write(self, symbol: str, *records: Record, durable: bool = False) -> None:
-        batch = self._batches[symbol]
+        batch = self.batches[symbol]
         batch.records.extend(records)
         batch.durable |= durable
 
     def touch(self, trade: Trade, *, durable: bool = False) -> None:
         """Write what has changed of `trade` by the end of the step."""
-        batch = self._batches[trade.symbol]
+        batch = self.batches[trade.symbol]
         batch.trades[trade.intent_id] = trade
         batch.durable |= durable
 
     def send(self, symbol: str, command: VenueCommand, *, gated: bool = False) -> None:
         """Send after this step's write; `gated`: not at all when the write fails (entries)."""
-        batch = self._batches[symbol]
+        batch = self.batches[symbol]
         batch.commands.append(command)
         batch.gated |= gated
 
     def notify(self, symbol: str, alert: AlertRecord) -> None:
-        self._batches[symbol].alerts.append(alert)
+        self.batches[symbol].alerts.append(alert)
 
     def drain(self, time_ms: int) -> list[Effect]:
         """Return the effects and forget them; batches keep the order in which their symbols came up."""
-        if not self._batches:
+        if not self.batches:
             return []
         effects: list[Effect] = []
-        for batch in self._batches.values():
+        for batch in self.batches.values():
             records = batch.records
             for trade in batch.trades.values():
                 if self._writes_steps or trade.is_clear:
@@ -74,5 +74,5 @@ class Outbox:
                 effects.append(Persist(tuple(records), batch.durable, not batch.gated))
             for command in batch.commands:
                 effects.append(Send(command))
-        self._batches.clear()
+        self.batches.clear()
         return effects

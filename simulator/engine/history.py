@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
+from operator import attrgetter
 from typing import TypeVar
 
 from core.candle import DAY_MS
@@ -15,6 +16,7 @@ from simulator.engine.state import snapshot
 
 Row = TypeVar("Row")
 WEEK_MS = 7 * DAY_MS
+_TRADE_ID, _TIME_MS = attrgetter("trade_id"), attrgetter("time_ms")
 
 
 class History:
@@ -62,9 +64,7 @@ class History:
             rows = [row for row in rows if row.order_id == order_id]
         if from_id is not None and (start_ms is not None or end_ms is not None):
             raise ApiError(-1128, "Combination of optional parameters invalid.")
-        return self._page(
-            rows, from_id, lambda t: t.trade_id, lambda t: t.time_ms, window=(start_ms, end_ms), limit=limit
-        )
+        return self._page(rows, from_id, _TRADE_ID, _TIME_MS, window=(start_ms, end_ms), limit=limit)
 
     def income(
         self,
@@ -83,8 +83,9 @@ class History:
         if symbol is not None:
             self._context.spec(symbol)
         first_ms = start_ms if start_ms is not None else self._context.now_ms - WEEK_MS
-        rows = _between(self._context.state.incomes, lambda row: row.time_ms, first_ms, end_ms)
-        rows = [row for row in rows if symbol in (None, row.symbol) and income_type in (None, row.income_type)]
+        rows = _between(self._context.state.incomes, _TIME_MS, first_ms, end_ms)
+        if symbol is not None or income_type is not None:
+            rows = [row for row in rows if symbol in (None, row.symbol) and income_type in (None, row.income_type)]
         limit = _checked_limit(limit)
         if start_ms is None and page == 1:
             return rows[-limit:]

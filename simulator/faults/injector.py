@@ -184,7 +184,7 @@ class FaultInjector:
 
     def on_frame(self, names: Iterable[str], now_ms: int) -> Fault | None:
         """Streams: what happens to a frame; `names` are its connection's part, stream and event type."""
-        if not self._present(Site.STREAM, now_ms):
+        if not any(armed.fault.kind in _FRAMES for armed in self._present(Site.STREAM, now_ms)):
             return None
         found = frozenset(names)
         return self._meet(Site.STREAM, _FRAMES, now_ms, "/".join(sorted(found)), lambda target: target in found)

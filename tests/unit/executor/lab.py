@@ -174,7 +174,8 @@ class Rows:
         intents = tuple(row for row in self.intents.values() if row.intent_id in ids)
         last: dict[str, int] = {}
         for symbol, trade_id in self.fills:
-            last[symbol] = max(last.get(symbol, 0), trade_id)
+            if trade_id > last.get(symbol, 0):
+                last[symbol] = trade_id
         return RestoredState(
             intents=intents,
             positions=tuple(row for row in self.positions.values() if row.intent_id in ids),

@@ -13,7 +13,7 @@ from tests.simulation.campaign import Job, run_seed
 
 
 def _picture(desk: Desk, trade: Trade) -> str:
-    return f"{trade} {desk.out._batches} {len(desk.inflight)} {desk.suspects} {desk.halts.active()} {desk.signals}"
+    return f"{trade} {desk.out.batches} {len(desk.inflight)} {desk.suspects} {desk.halts.active()} {desk.signals}"
 
 
 @pytest.fixture
