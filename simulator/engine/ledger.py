@@ -187,14 +187,18 @@ class Ledger:
         self._context.emit(AccountEvent(reason, (balance,), rows, self._context.now_ms))
 
     def _position_change(self, position: Position) -> PositionChange:
+        entry_price = break_even_price = unrealised = _NOTHING
+        if position.quantity:
+            entry_price, break_even_price = money.shown(position.entry_price), money.shown(position.break_even_price)
+            unrealised = money.shown(position.unrealised(self._context.mark(position.symbol)))
         return PositionChange(
             position.symbol,
             position.side,
             position.quantity,
-            money.shown(position.entry_price),
-            money.shown(position.break_even_price),
+            entry_price,
+            break_even_price,
             position.realised,
-            money.shown(position.unrealised(self._context.mark(position.symbol))),
+            unrealised,
             self._context.symbol_settings(position.symbol).margin_type,
             position.isolated_wallet,
             self._state.wallet.asset,

@@ -34,16 +34,13 @@ _DEPTH = 1000
 class Pool:
     """Positions that share one balance: wallet part plus unrealised PnL."""
 
-    __slots__ = ("_account", "_context", "positions")
+    __slots__ = ("_account", "_context", "is_isolated", "positions")
 
-    def __init__(self, context: Context, account: Account, positions: Sequence[Position]) -> None:
+    def __init__(self, context: Context, account: Account, positions: Sequence[Position], *, is_isolated: bool) -> None:
         self._context = context
         self._account = account
         self.positions = positions
-
-    @property
-    def is_isolated(self) -> bool:
-        return self._context.is_isolated(self.positions[0].symbol)
+        self.is_isolated = is_isolated
 
     def balance(self) -> Decimal:
         wallet = self.positions[0].isolated_wallet if self.is_isolated else self._account.cross_wallet()
@@ -90,16 +87,16 @@ class Liquidation:
         positions = self._account.open_positions()
         if not positions:
             return []
-        groups: list[list[Position]] = []
+        pools: list[Pool] = []
         cross: list[Position] = []
         for position in positions:
             if self._context.is_isolated(position.symbol):
-                groups.append([position])
+                pools.append(Pool(self._context, self._account, [position], is_isolated=True))
             else:
                 cross.append(position)
         if cross:
-            groups.append(cross)
-        return [Pool(self._context, self._account, group) for group in groups]
+            pools.append(Pool(self._context, self._account, cross, is_isolated=False))
+        return pools
 
     def _pool_of(self, position: Position) -> Pool:
         return next(pool for pool in self._pools() if any(member is position for member in pool.positions))
@@ -108,7 +105,8 @@ class Liquidation:
         for symbol in self._order_symbols(pool):
             self._plain.expire_all(symbol, OrderStatus.EXPIRED, "EXPIRED", LIQUIDATED)
         for position in sorted(pool.positions, key=self._account.maintenance, reverse=True):
-            rest = Pool(self._context, self._account, [p for p in pool.positions if p.quantity])
+            left = [p for p in pool.positions if p.quantity]
+            rest = Pool(self._context, self._account, left, is_isolated=pool.is_isolated)
             if not rest.positions or rest.maintenance() < rest.balance():
                 return
             self._close(rest, position)
