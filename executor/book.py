@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict
 from collections.abc import Iterable, Iterator
 
 from core.enums import OrderService, OrderType, PositionSide
@@ -32,7 +32,7 @@ class Book:
         self._by_symbol: dict[str, dict[int, Trade]] = {}
         self._by_client: dict[str, tuple[Trade, TrackedOrder]] = {}
         self._by_venue: dict[tuple[str, int], tuple[Trade, TrackedOrder]] = {}
-        self._seen: dict[str, OrderedDict[int, None]] = {}
+        self._seen: defaultdict[str, OrderedDict[int, None]] = defaultdict(OrderedDict)
         self.unexplained: dict[int, Trade] = {}
         """Trades, open or over, with corrections that no real fill has explained yet."""
         self.oldest_ms = _NEVER
@@ -144,7 +144,7 @@ class Book:
 
     def mark_seen(self, symbol: str, trade_id: int) -> None:
         """Remember a booked trade id. The oldest are forgotten: read again, they are older than any open trade."""
-        seen = self._seen.setdefault(symbol, OrderedDict())
+        seen = self._seen[symbol]
         seen[trade_id] = None
         if len(seen) > SEEN_MAX:
             seen.popitem(last=False)

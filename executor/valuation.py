@@ -7,6 +7,7 @@ from decimal import Decimal
 
 from core.records import AccountStatRecord, PositionMarkRecord
 from executor.desk import Desk
+from executor.tracked import ENDED
 from executor.trade import Trade
 
 ZERO = Decimal(0)
@@ -14,10 +15,13 @@ ZERO = Decimal(0)
 
 def _open_quantity(trade: Trade) -> Decimal:
     """What a trade holds or may still get: an entry that has not ended counts in full."""
-    if trade.is_over:
-        return ZERO
+    return ZERO if trade.is_over else _live_quantity(trade)
+
+
+def _live_quantity(trade: Trade) -> Decimal:
+    """The same of a trade that is not over."""
     entry = trade.orders.get(trade.client_order_id)
-    if entry is not None and not entry.has_ended:
+    if entry is not None and entry.phase not in ENDED:
         return max(trade.quantity - trade.exited, ZERO)
     return trade.leaves
 
@@ -63,7 +67,7 @@ def revalue(desk: Desk) -> list[Valued]:
             continue
         unrealized += result
         setup = setups.get(symbol) or desk.setup_of(symbol)
-        margin += _open_quantity(trade) * (price or trade.reference_price) / setup.leverage
+        margin += _live_quantity(trade) * (price or trade.reference_price) / setup.leverage
     desk.account.value(unrealized, margin)
     return valued
 

@@ -130,9 +130,10 @@ class PlainOrders:
 
     def next_expiry_ms(self) -> int | None:
         """Return when the next GTD order ends."""
-        while self._expiries and not self._is_live(self._expiries[0][1]):
-            heappop(self._expiries)
-        return self._expiries[0][0] if self._expiries else None
+        expiries = self._expiries
+        while expiries and not self._is_live(expiries[0][1]):
+            heappop(expiries)
+        return expiries[0][0] if expiries else None
 
     def expire_due(self) -> None:
         """End the GTD orders whose time has come."""

@@ -273,15 +273,16 @@ class World:
 
     def deliver(self, events: list[ExchangeEvent]) -> None:
         """Show events to the watcher at once and to the processes through their streams."""
+        processes = self.processes
         for event in events:
             if type(event) is MarketTrade:
-                if self.processes:
+                if processes:
                     self._tell_price(event.symbol)
                 continue
             self._events += 1
             self.watch.on_event(event)
             symbol = _symbol_of(event)
-            for process in self.processes:
+            for process in processes:
                 process.user.push_private(event, symbol)
         if self._events >= RESYNC_EVERY:
             self._events = 0

@@ -145,8 +145,9 @@ class Rows:
         elif type(record) is OrderRecord:
             self.orders[record.client_order_id] = record
         elif type(record) is FillRecord:
-            self.fill_writes.append((record.symbol, record.trade_id))
-            self.fills.setdefault((record.symbol, record.trade_id), record)
+            key = (record.symbol, record.trade_id)
+            self.fill_writes.append(key)
+            self.fills.setdefault(key, record)
         elif type(record) is PositionRecord:
             self.positions[record.intent_id] = record
         elif type(record) is IncomeRecord:
