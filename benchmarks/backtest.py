@@ -8,8 +8,8 @@ columns (indicators and decisions without any execution) and to `plain_loop`. `c
 imports and a CSV file of the candles. One JSON line at the end holds all of it.
 
 `plain_loop` is the machine's yardstick: the leanest honest loop over the same candles in plain Python floats, without
-executor, exchange, decimals or records. The target of 1,000,000 candles/s with the full executor was set on a machine
-on which such a loop runs 940,000, so on any machine it is: `vwap_reversion` at least 1.06 times `plain_loop`.
+executor, exchange, decimals or records. Absolute rates differ threefold between machines; a rate divided by that of
+`plain_loop` can be compared.
 """
 
 from __future__ import annotations
