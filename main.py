@@ -44,25 +44,18 @@ from commands.root import RunByDefault
 from commands.version import VERSION
 from commands.walkforward import walkforward
 from core.enums import Environment
-from core.errors import PersistenceError, RuntimeFailure
+from core.errors import PersistenceError
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from commands.options import RunOptions
     from config.settings import Settings
     from database.database import Database
     from exchange.binance.gateway import BinanceGateway
-    from exchange.binance.market_stream import BinanceMarketStream
-    from exchange.binance.user_stream import BinanceUserStream
-    from executor.shell import Executor
-    from strategies.feed import CandleFeed
     from strategies.loader import ReloadOutcome
 
 SIGNALS_MAX = 1_024
 RECORDED_WARM_UPS_MAX = 50
 """With more symbols the history read at the start is not stored: it is hundreds of thousands of rows."""
-READY_WAIT_S = 60.0
 ALERT_FLUSH_S = 5.0
 NEWS_DELAY_S = 0.1
 GC_THRESHOLD = 10_000
@@ -193,6 +186,7 @@ async def trade(settings: Settings, options: RunOptions) -> int:
         from commands.funding import FundingLog
         from commands.nightly import NightlyDrift
         from commands.pace import Parts, keep_pace
+        from commands.ready import ready, warm_up
         from commands.watch import Session, has_ended, live_view, market_end, summarize, watch_health
         from config.universe import choose_symbols
         from core.bus import Bus
@@ -366,29 +360,6 @@ async def trade(settings: Settings, options: RunOptions) -> int:
     if failure is not None:
         typer.secho(f"a part of the trader failed: {failure}; see {settings.log_dir}/trader.jsonl", err=True)
     return 0 if failure is None else 1
-
-
-async def ready(market: BinanceMarketStream, user: BinanceUserStream, executor: Executor) -> None:
-    """Return when both streams are proved and the books agree with the venue."""
-    try:
-        await asyncio.wait_for(asyncio.gather(market.ready(), user.ready()), READY_WAIT_S)
-    except TimeoutError:
-        raise RuntimeFailure(
-            f"the venue's streams were not up within {READY_WAIT_S:g} s; check the network, the log says what each met"
-        ) from None
-    if not await executor.reconcile("start", READY_WAIT_S):
-        raise RuntimeFailure("the account could not be compared with the venue; see the log, then start again")
-
-
-async def warm_up(feed: CandleFeed, console: Console, symbols: int) -> None:
-    """Read the history of all symbols, with a progress bar where somebody watches."""
-    from rich.progress import Progress
-
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task("reading history", total=symbols)
-        failed = await feed.warm_up(lambda done, _: progress.update(task, completed=done))
-    for symbol, reason in failed.items():
-        logging.getLogger("main").warning("%s gives no candles yet: %s", symbol, reason)
 
 
 async def forget(database: Database, settings: Settings, gateway: BinanceGateway) -> None:
