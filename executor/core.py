@@ -185,9 +185,9 @@ class TradingCore:
         """Return a read-only picture for heartbeat, summary and tests."""
         return view_of(self._desk, self._reconciler.last_success_ms)
 
-    def refusal_of(self, command: VenueCommand) -> str | None:
+    def refusal_of(self, command: VenueCommand, now_ms: int) -> str | None:
         """Return why a request must not leave any more, decided at the last moment before it does, or None."""
-        return fencing.refusal_of(self._desk, command)
+        return fencing.refusal_of(self._desk, command, now_ms)
 
     def set_clock_offset(self, offset_ms: int | None) -> None:
         """Tell the measured offset between our clock and the venue's; None while it is unknown."""

@@ -20,23 +20,28 @@ WRITES = (SubmitOrder, CancelOrder, SetLeverage, SetMarginType, SetPositionMode,
 """Requests that change something at the venue."""
 
 
-def refusal_of(desk: Desk, command: VenueCommand) -> str | None:
-    """Return why a request must not leave, or None.
+def refusal_of(desk: Desk, command: VenueCommand, now_ms: int) -> str | None:
+    """Return why a request must not leave at `now_ms` (our clock), or None.
 
-    Asked when its write is on disk and it is about to leave: a latch may have come meanwhile. Nothing but a lost lease
-    holds back an exit.
+    Asked when its write is on disk and it is about to leave: a latch may have come meanwhile, or the process may have
+    stood still since it decided. Nothing but a lost lease holds back an exit.
     """
     if desk.link.lease_lost and isinstance(command, WRITES):
         return "another process trades this account"
     if isinstance(command, SubmitOrder) and command.priority is Priority.ENTRY:
-        return _refusal_of_entry(desk, command.approved.order.symbol)
+        return _refusal_of_entry(desk, command.approved.order.symbol, now_ms)
     return None
 
 
-def _refusal_of_entry(desk: Desk, symbol: str) -> str | None:
+def _refusal_of_entry(desk: Desk, symbol: str, now_ms: int) -> str | None:
     if desk.halts.is_active(ALL, KILL):
         return "the kill switch is on"
-    return f"{symbol} is being flattened" if symbol in desk.unwinding else None
+    if symbol in desk.unwinding:
+        return f"{symbol} is being flattened"
+    age_ms, limit_ms = desk.market.of(symbol).price_age_ms(now_ms), desk.config.limits.stale_data_ms
+    if age_ms is None or age_ms > limit_ms:
+        return f"the price of {symbol} has grown old since the entry was decided ({age_ms} ms, at most {limit_ms})"
+    return None
 
 
 def on_lease_lost(desk: Desk, detail: str) -> None:

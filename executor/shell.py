@@ -333,7 +333,7 @@ class Executor:
                 return self._lost_lease
             if self._is_paused or self._clock.now_ms() - self._ticked_ms >= PAUSE_MS_MAX:
                 return "the process stood still and has not looked at its lease since"
-        return self._core.refusal_of(command)
+        return self._core.refusal_of(command, self._clock.now_ms())
 
     async def _request(self, command: VenueCommand) -> None:
         is_write = isinstance(command, WRITES)

@@ -321,7 +321,7 @@ class Process:
     def _refusal_of(self, command: VenueCommand) -> str | None:
         if self.is_paused and isinstance(command, WRITES):
             return "the process stood still"
-        return self.core.refusal_of(command)
+        return self.core.refusal_of(command, self.world.now_ms)
 
     # --- a disk in trouble ------------------------------------------------------------------------------------------
 

@@ -322,7 +322,7 @@ class Lab:
         self.feed(PersistenceRecovered(self.now_ms))
 
     def send(self, command: VenueCommand) -> None:
-        reason = self.core.refusal_of(command)  # as the shell asks, just before a request leaves
+        reason = self.core.refusal_of(command, self.now_ms)  # as the shell asks, just before a request leaves
         if reason is not None:
             self.reply(command, Refused(RefusalKind.LOCAL, 0, reason))
             return

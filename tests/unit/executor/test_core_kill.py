@@ -108,9 +108,21 @@ def test_entry_that_waited_for_its_commit_is_not_sent_after_the_latch() -> None:
     command = lab.submitted(Leg.ENTRY)[0]
     assert command.priority is Priority.ENTRY
     kill(lab)
-    assert lab.core.refusal_of(command) == "the kill switch is on"
+    assert lab.core.refusal_of(command, lab.now_ms) == "the kill switch is on"
     closing = replace(command, priority=Priority.EXIT)
-    assert lab.core.refusal_of(closing) is None
+    assert lab.core.refusal_of(closing, lab.now_ms) is None
+
+
+def test_entry_that_the_process_slept_over_is_not_sent_and_an_exit_is() -> None:
+    """Its intent was on disk, then the process stood still: the price that it was decided at says nothing any more."""
+    lab = Lab()
+    lab.signal()
+    command = lab.submitted(Leg.ENTRY)[0]
+    limit_ms = lab.core._desk.config.limits.stale_data_ms
+    assert lab.core.refusal_of(command, lab.now_ms + limit_ms // 2) is None
+    late_ms = lab.now_ms + limit_ms + 1
+    assert "has grown old since the entry was decided" in (lab.core.refusal_of(command, late_ms) or "")
+    assert lab.core.refusal_of(replace(command, priority=Priority.EXIT), late_ms) is None
 
 
 def test_kill_with_entry_in_doubt_that_filled_closes_it() -> None:
