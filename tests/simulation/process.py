@@ -226,6 +226,9 @@ class Process:
             self._held.append(event)
             return
         self._stay_busy()
+        if type(event) is VenueReply and (counts := self.world.watch.take_headers(event)) is not None:
+            weight_1m, orders_10s, orders_1m = counts  # others share the address: those before and beside it
+            self.budget.observe(weight_1m=weight_1m, orders_10s=orders_10s, orders_1m=orders_1m)
         if type(event) is StreamChanged and event.kind is StreamKind.USER:
             self.hears_user = event.state is StreamState.READY
             self.told_ms = self.world.now_ms

@@ -6,7 +6,7 @@ from collections import Counter, defaultdict, deque
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from core.commands import CancelOrder, SubmitOrder, VenueCommand
+from core.commands import Accepted, CancelOrder, Refused, SubmitOrder, VenueCommand, VenueReply
 from core.enums import AlgoStatus, Leg, OrderType, PositionMode, PositionSide
 from core.ids import ClientOrderId
 from core.orders import AlgoOrderRequest
@@ -52,6 +52,8 @@ class Watcher:
         self._since: dict[tuple[str, LegKey], int] = {}
         self._paused: dict[int, tuple[int, int]] = {}
         self._weights: deque[tuple[int, int, int]] = deque()
+        self._stated: dict[int, tuple[int, int, int]] = {}
+        """What the headers of the answer to each request say, by the identity of its command."""
         self._told: set[str] = set()
         self._alerts: Counter[tuple[str, int]] = Counter()
 
@@ -64,6 +66,7 @@ class Watcher:
     def on_arrival(self, process: Process, command: VenueCommand, call: Call, sent_ms: int) -> None:
         """A request has come in; the exchange has not seen it yet."""
         self._count_request(call)
+        self._stated[id(command)] = self._counts()
         if type(command) is SubmitOrder:
             self._check_order(process, command, sent_ms)
         elif type(command) is CancelOrder:
@@ -96,6 +99,18 @@ class Watcher:
         orders_10s = sum(entry[2] for entry in entries if entry[0] > now_ms - 10_000)
         if orders_10s > ORDERS_10S_MAX or sum(entry[2] for entry in entries) > ORDERS_1M_MAX:
             self.fail("I-18 more orders than the venue allows")
+
+    def _counts(self) -> tuple[int, int, int]:
+        """The venue's own counts: weight of this minute, orders of these ten seconds and of this minute."""
+        now_ms = self.world.now_ms
+        minute = [entry for entry in self._weights if entry[0] >= now_ms - now_ms % 60_000]
+        orders_10s = sum(entry[2] for entry in minute if entry[0] >= now_ms - now_ms % 10_000)
+        return sum(entry[1] for entry in minute), orders_10s, sum(entry[2] for entry in minute)
+
+    def take_headers(self, reply: VenueReply) -> tuple[int, int, int] | None:
+        """Return the counts that came with an answer of the venue, None if none did or it cannot be read."""
+        is_answer = type(reply.outcome) is Accepted or (type(reply.outcome) is Refused and reply.outcome.code != 0)
+        return self._stated.pop(id(reply.command), None) if is_answer else None
 
     def _check_order(self, process: Process, command: SubmitOrder, sent_ms: int) -> None:
         order = command.approved.order
@@ -291,9 +306,16 @@ class Watcher:
         world.at(began_ms + most_ms, ring)
 
     def _able_ms(self) -> int:
-        """Return since when a trader has been able to act; the future while there is none."""
-        able = [process.able_ms for process in self.world.processes if process.is_alive and not process.is_suspended]
-        return max(able) + START_PATIENCE_MS if able else self.world.now_ms + 1_000
+        """Return since when a trader has been able to act; the future while there is none.
+
+        One that another has taken the account from may not, whether it knows it yet or not: where that other one has
+        died, nobody can act until the next start.
+        """
+        holder = self.world.disk.lease_epoch
+        for one in self.world.processes:
+            if one.epoch == holder and one.is_alive and not one.is_suspended:
+                return one.able_ms + START_PATIENCE_MS
+        return self.world.now_ms + 1_000
 
     # --- what is said -----------------------------------------------------------------------------------------------
 
