@@ -54,6 +54,9 @@ class ExecutionPolicy:
     audit_confirmations: int = 2
     reconcile_every_ms: int = 30_000
     reconcile_retry_ms: int = 2_000
+    reconcile_retry_ms_max: int = 5_000
+    """Tries that fail come further apart: a whole reading costs about 120 of the 1,680 that queries have a minute, and
+    one every two seconds would leave nothing for the reads of a position that has to be understood."""
     reconcile_ms_max: int = 60_000
     reconcile_failures_max: int = 3
     """So many failed periodic reconciliations in a row stop entries."""

@@ -150,7 +150,8 @@ class Reconciler:
     def _fail(self, desk: Desk, why: str, rest_ms: int = 0) -> None:
         snapshot, self._snapshot = self._snapshot, None
         self._failures += 1
-        self._next_ms = desk.now_ms + max(desk.policy.reconcile_retry_ms, rest_ms)
+        retry_ms = min(desk.policy.reconcile_retry_ms * 2 ** (self._failures - 1), desk.policy.reconcile_retry_ms_max)
+        self._next_ms = desk.now_ms + max(retry_ms, rest_ms)
         if snapshot is not None and not desk.link.reconciled:
             desk.wanted_reconcile = desk.wanted_reconcile or snapshot.reason
         if self._failures == desk.policy.reconcile_failures_max:
