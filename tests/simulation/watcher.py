@@ -11,7 +11,7 @@ from core.enums import AlgoStatus, Leg, OrderType, PositionMode, PositionSide
 from core.ids import ClientOrderId
 from core.orders import AlgoOrderRequest
 from core.records import AlertRecord
-from simulator.engine.events import AlgoEvent, ExchangeEvent, OrderEvent
+from simulator.engine.events import AccountEvent, AlgoEvent, ExchangeEvent, OrderEvent
 from simulator.faults.actions import HAND_PREFIX
 from tests.simulation.process import READS, Process
 from tests.simulation.wire import Call
@@ -32,6 +32,9 @@ WEIGHT_MAX, ORDERS_10S_MAX, ORDERS_1M_MAX = 2_400, 300, 1_200
 EXPOSURE_MAX = Decimal("0.55")
 """Share of the capital that one symbol may take, and a little for the price's way between decision and fill."""
 
+HEARD_MS = 100
+"""News of a withdrawal reaches a trader who hears within this time."""
+
 LegKey = tuple[str, PositionSide]
 
 
@@ -47,6 +50,9 @@ class Watcher:
         self.foreign_trades: set[tuple[str, int]] = set()
         self.liquidated: list[tuple[int, str]] = []
         self._entered: dict[int, Decimal] = defaultdict(Decimal)
+        self._left_ms: dict[int, int] = {}
+        """When the entry of each intent had left."""
+        self._withdrawn: list[tuple[int, Decimal]] = []
         self._accepted: set[str] = set()
         self._stops: dict[LegKey, dict[str, Side]] = defaultdict(dict)
         self._since: dict[tuple[str, LegKey], int] = {}
@@ -155,6 +161,7 @@ class Watcher:
         disk = self.world.disk
         self.checks["I-14"] += 1
         self.checks["I-16"] += 1
+        self._left_ms[identity.intent] = sent_ms
         for scope, since_ms in disk.latched.items():
             if scope in ("*", symbol) and since_ms < sent_ms:
                 self.fail(f"I-16 {identity}: sent {sent_ms - since_ms} ms after the latch of {scope} was on disk")
@@ -185,6 +192,8 @@ class Watcher:
                 self._on_fill(event)
         elif type(event) is AlgoEvent:
             self._on_algo(event)
+        elif type(event) is AccountEvent and event.reason == "WITHDRAW":
+            self._withdrawn.append((self.world.now_ms, -sum((one.change for one in event.balances), ZERO)))
 
     def _on_fill(self, event: OrderEvent) -> None:
         order, fill = event.order, event.fill
@@ -233,7 +242,10 @@ class Watcher:
             self.fail(f"I-3 intent {intent}: {self._entered[intent]} of {row.quantity}")
         if before * signed < 0 and leg not in self.world.mixed:
             self.fail(f"I-7 intent {intent}: entered against a position of {before}")
+        # What was withdrawn when the entry had left, or so shortly before that nobody could know, was still there.
+        unknown_ms = self._left_ms.get(intent, 0) - HEARD_MS
         capital = self.world.exchange.wallet_balance
+        capital += sum((amount for at_ms, amount in self._withdrawn if at_ms >= unknown_ms), ZERO)
         if leg not in self.world.mixed and not before and abs(after) * price > capital * EXPOSURE_MAX:
             self.fail(f"I-3 {leg[0]}: {after} at {price} is more than its share of {capital}")
 
@@ -320,7 +332,12 @@ class Watcher:
     # --- what is said -----------------------------------------------------------------------------------------------
 
     def on_alert(self, process: Process, alert: AlertRecord) -> None:
-        """I-16: "flat" is said only when it is true. I-22: no flood about one incident."""
+        """I-16: "flat" is said only when it is true. I-22: no flood about one incident.
+
+        Alerts are told from their rows, and the database takes no row of a process that has lost the account.
+        """
+        if process.epoch != self.world.disk.lease_epoch:
+            return
         self.checks["I-22"] += 1
         if alert.dedupe_key not in self._told:  # the outbox tells each key once
             self._told.add(alert.dedupe_key)
