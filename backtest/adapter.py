@@ -19,6 +19,7 @@ from core.commands import (
     FetchOpenOrders,
     FetchPositions,
     FetchSymbolConfig,
+    IdentifyOrder,
     Outcome,
     QueryOrder,
     RefusalKind,
@@ -141,6 +142,8 @@ def _read(exchange: Exchange, command: VenueCommand, listed: Listed) -> object: 
     if isinstance(command, FetchSymbolConfig):
         configs = exchange.symbol_config(command.symbol)
         return tuple(SymbolConfig(c.symbol, c.leverage, c.margin_type) for c in configs)
+    if isinstance(command, IdentifyOrder):
+        return order_report(exchange.get_order(command.symbol, order_id=command.venue_order_id), "QUERY")
     raise AssertionError(f"the core sent {command}")
 
 

@@ -25,6 +25,7 @@ from benchmarks.soak_market import MINUTE_MS, SoakMarket
 from core.candle import DAY_MS
 from core.commands import (
     CancelOrder,
+    IdentifyOrder,
     InDoubt,
     Outcome,
     QueryOrder,
@@ -246,7 +247,7 @@ class SoakWorld:
 
     def _request(self, command: VenueCommand) -> None:
         is_write = isinstance(command, SubmitOrder | CancelOrder)
-        if is_write or isinstance(command, QueryOrder):
+        if is_write or isinstance(command, QueryOrder | IdentifyOrder):
             self._stay_busy()
         start, sent_ms = self.starts, self.now_ms
         fault = self._request_fault(is_write)
@@ -279,7 +280,7 @@ class SoakWorld:
 
     def _at_exchange(self, command: VenueCommand) -> Outcome:
         self._deliver(self.exchange.advance(self.now_ms))
-        if isinstance(command, QueryOrder) and self.active["lookup_lag"]:
+        if isinstance(command, QueryOrder | IdentifyOrder) and self.active["lookup_lag"]:
             return Refused(RefusalKind.NOT_FOUND, -2013, "Order does not exist.")
         outcome = execute(self.exchange, command)
         if isinstance(command, SubmitOrder) and not isinstance(outcome, Refused):

@@ -64,6 +64,17 @@ class QueryOrder:
 
 @quick_init
 @dataclass(frozen=True, slots=True)
+class IdentifyOrder:
+    """Look up whose a plain order is, by the venue's own id, which is all that a listed fill names. Payload:
+    OrderReport."""
+
+    symbol: str
+    venue_order_id: int
+    priority: Priority = Priority.QUERY
+
+
+@quick_init
+@dataclass(frozen=True, slots=True)
 class FetchPositions:
     """All positions, or those of one symbol. Payload: tuple[PositionReport, ...] (flat legs may be missing)."""
 
@@ -239,6 +250,7 @@ VenueCommand = (
     SubmitOrder
     | CancelOrder
     | QueryOrder
+    | IdentifyOrder
     | FetchPositions
     | FetchOpenOrders
     | FetchOpenAlgoOrders

@@ -132,7 +132,8 @@ class OrderRecord:
 @quick_init
 @dataclass(frozen=True, slots=True)
 class FillRecord:
-    """One execution, insert-once. Key: (symbol, trade_id). `correction` marks fills booked by reconciliation."""
+    """One execution, insert-once, but one that belonged to no trade may come to one. Key: (symbol, trade_id).
+    `correction` marks fills booked by reconciliation."""
 
     symbol: str
     trade_id: int
@@ -152,6 +153,19 @@ class FillRecord:
     event_time_ms: int
     received_time_ms: int
     correction: bool = False
+
+
+@quick_init
+@dataclass(frozen=True, slots=True)
+class FillOwnerRecord:
+    """Which order made a recorded fill after all; changes two columns of its row. Key: (symbol, trade_id).
+
+    `client_order_id` is empty and `leg` None where it was none of ours."""
+
+    symbol: str
+    trade_id: int
+    client_order_id: str
+    leg: Leg | None
 
 
 @quick_init
@@ -329,6 +343,7 @@ Record = (
     | IntentRecord
     | OrderRecord
     | FillRecord
+    | FillOwnerRecord
     | PositionRecord
     | PositionMarkRecord
     | CandleRecord

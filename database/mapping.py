@@ -25,6 +25,7 @@ from core.records import (
     ConditionsRecord,
     DecisionRecord,
     DenialRecord,
+    FillOwnerRecord,
     FillRecord,
     FundingRecord,
     HaltRecord,
@@ -62,6 +63,8 @@ R = TypeVar("R")
 Row = dict[str, Any]
 
 CANDLE_INTERVAL = "1m"
+MARK_COLUMNS = ("mark_price", "unrealized_pnl", "marked_time")
+"""Columns of `positions` that belong to `PositionMarkRecord`: an upsert of the position leaves them alone."""
 
 
 class OnConflict(StrEnum):
@@ -69,17 +72,20 @@ class OnConflict(StrEnum):
 
     REPLACE = "replace"
     KEEP = "keep"  # insert-once: the first one stays
+    GAIN_OWNER = "gain_owner"  # insert-once, but a row that belongs to no trade may come to one
     UPDATE_ONLY = "update_only"  # no insert: changes a row that must be there already
 
 
 @dataclass(frozen=True, slots=True)
 class TableMapping:
-    """How one record type is written. `key` names the columns by which a second write is recognised."""
+    """How one record type is written. `key` names the columns by which a second write is recognised, or by which the
+    row to change is found; `changes` are the columns that a second write sets, where that is not all of them."""
 
     table: type[SQLModel]
     to_row: Callable[[Any], Row]
     on_conflict: OnConflict
     key: tuple[str, ...]
+    changes: tuple[str, ...] = ()
 
 
 def to_row(record: Record) -> Row:
@@ -266,9 +272,18 @@ MAPPINGS: dict[type[Any], TableMapping] = {
     SignalRecord: TableMapping(SignalRow, _signal_row, OnConflict.REPLACE, ("signal_id",)),
     IntentRecord: TableMapping(IntentRow, _plain_row, OnConflict.REPLACE, ("intent_id",)),
     OrderRecord: TableMapping(OrderRow, _plain_row, OnConflict.REPLACE, ("client_order_id",)),
-    FillRecord: TableMapping(FillRow, _plain_row, OnConflict.KEEP, ("symbol", "trade_id")),
+    FillRecord: TableMapping(
+        FillRow,
+        _plain_row,
+        OnConflict.GAIN_OWNER,
+        ("symbol", "trade_id"),
+        ("client_order_id", "intent_id", "leg", "strategy"),
+    ),
+    FillOwnerRecord: TableMapping(
+        FillRow, _plain_row, OnConflict.UPDATE_ONLY, ("symbol", "trade_id"), ("client_order_id", "leg")
+    ),
     PositionRecord: TableMapping(PositionRow, _plain_row, OnConflict.REPLACE, ("intent_id",)),
-    PositionMarkRecord: TableMapping(PositionRow, _plain_row, OnConflict.UPDATE_ONLY, ("intent_id",)),
+    PositionMarkRecord: TableMapping(PositionRow, _plain_row, OnConflict.UPDATE_ONLY, ("intent_id",), MARK_COLUMNS),
     CandleRecord: TableMapping(CandleRow, _candle_row, OnConflict.REPLACE, ("symbol", "open_time")),
     AccountStatRecord: TableMapping(AccountStatRow, _plain_row, OnConflict.REPLACE, ("event_time",)),
     PerformanceRecord: TableMapping(PerformanceRow, _plain_row, OnConflict.REPLACE, ("strategy", "symbol", "day")),

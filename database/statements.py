@@ -18,14 +18,11 @@ from sqlalchemy import Connection, Table, bindparam, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql.dml import UpdateBase
 
-from core.records import PositionMarkRecord, Record
-from database.mapping import MAPPINGS, OnConflict, Row, TableMapping, mapping_of
+from core.records import Record
+from database.mapping import MAPPINGS, MARK_COLUMNS, OnConflict, Row, TableMapping, mapping_of
 from database.tables import table_of
 
-MARK_COLUMNS = ("mark_price", "unrealized_pnl", "marked_time")
-"""Columns of `positions` that belong to `PositionMarkRecord`: an upsert of the position leaves them alone."""
-
-_MARKED_ID = "marked_intent_id"
+_SOUGHT = "sought_"
 """SQLAlchemy wants another name for a parameter that compares than for the column that it compares with."""
 
 _ROWS_A_STATEMENT = (32, 8)
@@ -58,12 +55,13 @@ class RecordStatements:
     def execute(self, connection: Connection, records: Sequence[Record]) -> None:
         """Write records inside the caller's transaction: table by table, the records of a table in their order.
 
-        Tables do not refer to one another, so only the order within a table matters (the later upsert wins).
+        Tables do not refer to one another, so only the order within a table matters (the later upsert wins, and what
+        only changes a row comes after the rows that are new with it).
         """
         batches: dict[type[Any], list[Record]] = {}
         for record in records:
             batches.setdefault(type(record), []).append(record)
-        for kind, batch in sorted(batches.items(), key=_marks_last):
+        for kind, batch in sorted(batches.items(), key=_changes_only):
             write = self._writes.get(kind)
             if write is None:
                 mapping_of(kind)  # raises TypeError with what to do
@@ -73,9 +71,10 @@ class RecordStatements:
                 connection.execute(write.statement, [write.to_row(record) for record in batch])
 
 
-def _marks_last(batch: tuple[type[Any], list[Record]]) -> bool:
-    """A valuation of a position that is new in the same batch must find its row."""
-    return batch[0] is PositionMarkRecord
+def _changes_only(batch: tuple[type[Any], list[Record]]) -> bool:
+    """What changes a row must find it, also where the row is new in the same batch."""
+    mapping = MAPPINGS.get(batch[0])
+    return mapping is not None and mapping.on_conflict is OnConflict.UPDATE_ONLY
 
 
 def _execute_directly(connection: Connection, write: _Write, batch: Iterable[Record]) -> None:
@@ -98,7 +97,7 @@ def _compile(connection: Connection, write: _Write, row: Row) -> None:
     compiled = write.statement.compile(dialect=connection.dialect, column_keys=list(row))
     columns = write.table.c
     write.binders = tuple(
-        (name, columns["intent_id" if name == _MARKED_ID else name].type.bind_processor(connection.dialect))
+        (name, columns[name.removeprefix(_SOUGHT)].type.bind_processor(connection.dialect))
         for name in compiled.positiontup or ()
     )
     write.driver_sql = text = str(compiled)
@@ -111,20 +110,27 @@ def _compile(connection: Connection, write: _Write, row: Row) -> None:
 def _write(mapping: TableMapping, dialect_name: str) -> _Write:
     table = table_of(mapping.table)
     if mapping.on_conflict is OnConflict.UPDATE_ONLY:
-        return _Write(table, _update_mark(table), lambda record: _mark_row(mapping.to_row(record)))
+        return _Write(table, _update(table, mapping), lambda record: _sought_row(mapping, mapping.to_row(record)))
     insert = sqlite.insert(table) if dialect_name == "sqlite" else postgresql.insert(table)
     if mapping.on_conflict is OnConflict.KEEP:
         return _Write(table, insert.on_conflict_do_nothing(index_elements=mapping.key), mapping.to_row)
+    if mapping.on_conflict is OnConflict.GAIN_OWNER:
+        is_owner_new = table.c.intent_id.is_(None) & insert.excluded.intent_id.is_not(None)
+        owner = {column: insert.excluded[column] for column in mapping.changes}
+        gain = insert.on_conflict_do_update(index_elements=mapping.key, set_=owner, where=is_owner_new)
+        return _Write(table, gain, mapping.to_row)
     kept = {*mapping.key, *MARK_COLUMNS}
     changed = {column.name: insert.excluded[column.name] for column in table.columns if column.name not in kept}
     return _Write(table, insert.on_conflict_do_update(index_elements=mapping.key, set_=changed), mapping.to_row)
 
 
-def _update_mark(table: Table) -> UpdateBase:
-    marked: dict[str, Any] = {column: bindparam(column) for column in MARK_COLUMNS}
-    return update(table).where(table.c.intent_id == bindparam(_MARKED_ID)).values(marked)
+def _update(table: Table, mapping: TableMapping) -> UpdateBase:
+    changes: dict[str, Any] = {column: bindparam(column) for column in mapping.changes}
+    is_it = [table.c[column] == bindparam(_SOUGHT + column) for column in mapping.key]
+    return update(table).where(*is_it).values(changes)
 
 
-def _mark_row(row: Row) -> Row:
-    row[_MARKED_ID] = row.pop("intent_id")
+def _sought_row(mapping: TableMapping, row: Row) -> Row:
+    for column in mapping.key:
+        row[_SOUGHT + column] = row.pop(column)
     return row

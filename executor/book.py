@@ -63,6 +63,10 @@ class Book:
         if order.venue_order_id is not None:
             self._by_venue[order.symbol, order.venue_order_id] = (trade, order)
 
+    def unlink(self, symbol: str, venue_order_id: int) -> None:
+        """Forget whose a venue order id was thought to be."""
+        self._by_venue.pop((symbol, venue_order_id), None)
+
     def retire(self, trade: Trade) -> None:
         """Move a finished trade to the recent ones, where late reports still find it; the oldest are forgotten."""
         self.active.pop(trade.intent_id, None)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-from core.commands import FetchFills, FetchIncome, FetchPositions, QueryOrder, VenueCommand
+from core.commands import FetchFills, FetchIncome, FetchPositions, IdentifyOrder, QueryOrder, VenueCommand
 from core.enums import PositionMode, PositionSide, Severity
 from core.instrument import Instrument
 from core.limits import SymbolLimits, TradingConfig
@@ -37,10 +37,13 @@ READ_LIFE_MS = 30_000
 
 @dataclass(slots=True)
 class HeldFill:
-    """A fill whose order is not known yet, and since when it waits (our clock)."""
+    """A fill whose order is not known yet, and since when it waits (our clock); `is_told` once the venue has said
+    whose order made it."""
 
     fill: FillReport
     since_ms: int
+    look_up_at_ms: int = 0
+    is_told: bool = False
 
 
 @dataclass(slots=True)
@@ -204,7 +207,7 @@ class Desk:
         self.inflight[command] = self.now_ms
         self.out.send(symbol, command, gated=gated)
 
-    def ask(self, symbol: str, command: QueryOrder | FetchPositions | FetchFills | FetchIncome) -> bool:
+    def ask(self, symbol: str, command: QueryOrder | IdentifyOrder | FetchPositions | FetchFills | FetchIncome) -> bool:
         """Send a read unless the same one is under way or was sent a moment ago; True when it was sent now."""
         issued_ms = self.inflight.get(command)
         if issued_ms is not None and self.now_ms - issued_ms < READ_LIFE_MS:

@@ -7,11 +7,11 @@ suffices there.
 
 from __future__ import annotations
 
-from core.commands import Accepted, FetchPositions, QueryOrder, RefusalKind, Refused, VenueReply
+from core.commands import Accepted, FetchPositions, IdentifyOrder, QueryOrder, RefusalKind, Refused, VenueReply
 from core.enums import Leg, OrderService, Priority
 from core.orders import AlgoOrderReport, OrderReport
 from executor.desk import Desk
-from executor.ledger import fills_command
+from executor.ledger import fills_command, note_identity, recognise
 from executor.tracked import ENDED, Phase, TrackedOrder
 from executor.trade import Trade
 
@@ -66,14 +66,30 @@ def on_query_reply(desk: Desk, reply: VenueReply, command: QueryOrder) -> Trade 
     return trade
 
 
+def on_identity_reply(desk: Desk, reply: VenueReply, command: IdentifyOrder) -> Trade | None:
+    """Take whose the order of a held fill is: ours, whatever we knew of it, the venue's own or a person's."""
+    outcome = reply.outcome
+    if not isinstance(outcome, Accepted) or not isinstance(outcome.payload, OrderReport):
+        return None  # asked again, while its fill waits
+    report = outcome.payload
+    owner = desk.book.owner_of_report(report)
+    if owner is not None:
+        apply_report(desk, *owner, report)
+    note_identity(desk, command.symbol, command.venue_order_id, report.client_order_id)
+    return owner[0] if owner is not None else None
+
+
 def apply_report(desk: Desk, trade: Trade, order: TrackedOrder, report: OrderReport | AlgoOrderReport) -> bool:
     """Apply a report about one of our orders; True when it told news."""
+    known_id = order.venue_order_id
     if isinstance(report, OrderReport):
         news = order.apply_plain(report, desk.now_ms)
         if news:
             trade.recount()
     else:  # tells no quantity
         news = order.apply_algo(report, desk.now_ms)
+    if order.venue_order_id != known_id and trade.fills:
+        recognise(desk, trade, order, known_id)
     if news:
         desk.book.link(trade, order)
         desk.out.touch(trade)

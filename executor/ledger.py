@@ -1,22 +1,24 @@
 """Fills: each booked once by its trade id, and to whom it belongs.
 
-Stream fills name their order. The venue's trade list names only venue order ids: a fill of an unknown id waits while an
-order of ours on that symbol has no venue id yet, is looked for, and is otherwise somebody else's.
+Stream fills name their order. The venue's trade list names only venue order ids: where one is unknown and the fill
+would change a trade or may be an order's of ours, the fill waits until the venue has said whose order that is.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from decimal import Decimal
 
-from core.commands import FetchFills, QueryOrder
+from core.commands import FetchFills, IdentifyOrder
 from core.enums import Leg, Severity
 from core.orders import FillReport
-from core.records import ExitReason, FillRecord, TradeState
+from core.records import ExitReason, TradeState
 from executor.corrections import claimant, explain
 from executor.desk import Desk, HeldFill
+from executor.fills import fill_record, venue_exit_reason
 from executor.tracked import Phase, TrackedOrder
-from executor.trade import Trade, venue_exit_reason
+from executor.trade import Trade
 
 ZERO = Decimal(0)
 Owner = tuple[Trade, TrackedOrder]
@@ -42,7 +44,7 @@ def take_listed_fills(desk: Desk, fills: Iterable[FillReport]) -> list[Trade]:
             changed.append(book_owned(desk, fill, owner))
         elif fill.event_time_ms < older_ms:
             _record_foreign(desk, fill)
-        elif _candidates(desk, fill):
+        elif _candidates(desk, fill) or _concerned(desk, fill) is not None:
             desk.held[fill.symbol, fill.trade_id] = HeldFill(fill, desk.now_ms)
         elif (trade := book_foreign(desk, fill)) is not None:
             changed.append(trade)
@@ -50,27 +52,41 @@ def take_listed_fills(desk: Desk, fills: Iterable[FillReport]) -> list[Trade]:
 
 
 def settle_held(desk: Desk) -> list[Trade]:
-    """Give held fills to their orders where these are known now, look for them where not; returns changed trades."""
+    """Give held fills to their orders where these are known now, ask whose they are where not; returns changed trades.
+
+    A fill of which the venue does not say whose it is goes to the likeliest order after some seconds.
+    """
     changed: list[Trade] = []
     if not desk.held:
         return changed
     for key, held in list(desk.held.items()):
-        owner = desk.book.owner_of_fill(held.fill)
-        candidates = _candidates(desk, held.fill)
-        if owner is None and candidates and desk.now_ms - held.since_ms < desk.policy.held_fill_ms:
-            for _, order in candidates:
-                if desk.now_ms >= order.query_at_ms:
-                    order.query_at_ms = desk.now_ms + desk.policy.query_retry_ms
-                    desk.ask(order.symbol, QueryOrder(order.symbol, order.client_order_id, order.service))
-            continue
-        del desk.held[key]
         if desk.book.is_seen(*key):
+            del desk.held[key]
             continue
-        owner = owner or _presumed_owner(held.fill, candidates)
+        owner = desk.book.owner_of_fill(held.fill)
+        if owner is None and not held.is_told:
+            if desk.now_ms - held.since_ms < desk.policy.held_fill_ms:
+                _look_up(desk, held)
+                continue
+            owner = _presumed_owner(held.fill, _candidates(desk, held.fill))
+        del desk.held[key]
         trade = book_owned(desk, held.fill, owner) if owner is not None else book_foreign(desk, held.fill)
         if trade is not None:
             changed.append(trade)
     return changed
+
+
+def _look_up(desk: Desk, held: HeldFill) -> None:
+    if desk.now_ms >= held.look_up_at_ms:
+        held.look_up_at_ms = desk.now_ms + desk.policy.query_retry_ms
+        desk.ask(held.fill.symbol, IdentifyOrder(held.fill.symbol, held.fill.venue_order_id))
+
+
+def note_identity(desk: Desk, symbol: str, venue_order_id: int, client_order_id: str) -> None:
+    """The venue has said whose an order is: its held fills need not wait any longer."""
+    for held in desk.held.values():
+        if held.fill.symbol == symbol and held.fill.venue_order_id == venue_order_id:
+            held.fill, held.is_told = replace(held.fill, client_order_id=client_order_id), True
 
 
 def _candidates(desk: Desk, fill: FillReport) -> list[Owner]:
@@ -92,7 +108,7 @@ def _cannot_fill(order: TrackedOrder) -> bool:
 
 
 def _presumed_owner(fill: FillReport, candidates: list[Owner]) -> Owner | None:
-    """Nobody could tell whose fill it is: a market order of ours in doubt on that leg and side is the likeliest."""
+    """The venue did not tell whose fill it is: a market order of ours in doubt on that leg and side is likeliest."""
     fitting = [
         (trade, order)
         for trade, order in candidates
@@ -126,9 +142,7 @@ def book_foreign(desk: Desk, fill: FillReport) -> Trade | None:
     On a leg that a trade of ours holds it changes that trade, flagged; elsewhere it is only recorded, so that the rows
     still add up to the wallet.
     """
-    trade = desk.book.open_on(fill.symbol, fill.position_side)
-    if trade is None or not _belongs(trade, fill):
-        trade = claimant(desk, fill)
+    trade = _concerned(desk, fill)
     if trade is None:
         _record_foreign(desk, fill)
         return None
@@ -150,11 +164,17 @@ def book_foreign(desk: Desk, fill: FillReport) -> Trade | None:
     return trade
 
 
+def _concerned(desk: Desk, fill: FillReport) -> Trade | None:
+    """Return the trade that somebody else's fill changes, None where it concerns none of ours."""
+    trade = desk.book.open_on(fill.symbol, fill.position_side)
+    return trade if trade is not None and _belongs(trade, fill) else claimant(desk, fill)
+
+
 def _record_foreign(desk: Desk, fill: FillReport) -> None:
     """Record a fill that changes no trade of ours."""
     symbol = fill.symbol
     desk.book.mark_seen(symbol, fill.trade_id)
-    desk.out.write(symbol, _foreign_record(fill, desk.now_ms), durable=True)
+    desk.out.write(symbol, fill_record(fill, desk.now_ms), durable=True)
     desk.positions.note_activity(symbol, desk.now_ms)
     desk.suspect(symbol, fill.position_side)
 
@@ -183,32 +203,30 @@ def _belongs(trade: Trade, fill: FillReport) -> bool:
     return not is_flat or fill.event_time_ms <= trade.last_fill_time_ms
 
 
+def recognise(desk: Desk, trade: Trade, order: TrackedOrder, known_id: int | None) -> None:
+    """The venue has told the order's own id, not `known_id`: set right what was booked on a guess before.
+
+    A fill under another id that the order was presumed to have made was somebody else's; one under this id that was
+    taken for somebody else's is the order's.
+    """
+    if known_id is not None:
+        desk.book.unlink(order.symbol, known_id)
+    changed = False
+    for row in list(trade.fills):
+        is_told, is_booked = row.venue_order_id == order.venue_order_id, row.client_order_id == order.client_order_id
+        if is_told is is_booked or row.correction or row.side is not order.side:
+            continue
+        trade.reassign(row, order, is_its=is_told)
+        trade.flag("fills told apart by the order's own id")
+        changed = True
+    if changed:
+        _after_booking(desk, trade)
+
+
 def _after_booking(desk: Desk, trade: Trade) -> None:
     desk.positions.note_activity(trade.symbol, desk.now_ms)
     desk.suspect(trade.symbol, trade.position_side)
     desk.out.touch(trade, durable=True)
-
-
-def _foreign_record(fill: FillReport, now_ms: int) -> FillRecord:
-    return FillRecord(
-        fill.symbol,
-        fill.trade_id,
-        fill.venue_order_id,
-        fill.client_order_id,
-        None,
-        None,
-        "",
-        fill.side,
-        fill.position_side,
-        fill.price,
-        fill.quantity,
-        fill.fee,
-        fill.fee_asset,
-        fill.realized_pnl,
-        fill.liquidity_side,
-        fill.event_time_ms,
-        now_ms,
-    )
 
 
 def fills_command(desk: Desk, symbol: str) -> FetchFills:

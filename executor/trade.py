@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
 from core.enums import Direction, Leg, PositionSide
@@ -11,6 +11,7 @@ from core.ids import ClientOrderId
 from core.orders import FillReport
 from core.records import (
     ExitReason,
+    FillOwnerRecord,
     FillRecord,
     IntentRecord,
     OrderRecord,
@@ -19,6 +20,7 @@ from core.records import (
     TradeState,
 )
 from core.signal import ExitPlan
+from executor.fills import fill_record, venue_exit_reason
 from executor.lifecycle import TERMINAL, TradeEvent, next_state
 from executor.tracked import ENDED, TrackedOrder
 
@@ -26,19 +28,7 @@ ZERO = Decimal(0)
 _ENTRY = Leg.ENTRY
 _Row = IntentRecord | PositionRecord | OrderRecord
 
-_SPECIAL_CLIENT_IDS = {
-    "autoclose-": ExitReason.LIQUIDATION,
-    "adl_autoclose": ExitReason.ADL,
-    "settlement_autoclose-": ExitReason.SETTLEMENT,
-    "delivery_autoclose-": ExitReason.SETTLEMENT,
-}
 _REASON_OF_LEG = {Leg.STOP: ExitReason.STOP, Leg.TARGET: ExitReason.TARGET}
-
-
-def venue_exit_reason(client_order_id: str) -> ExitReason | None:
-    """Return why the venue itself closed a position, read from the id of its order; None for ordinary orders."""
-    found = (reason for prefix, reason in _SPECIAL_CLIENT_IDS.items() if client_order_id.startswith(prefix))
-    return next(found, None)
 
 
 @dataclass(slots=True)
@@ -106,7 +96,7 @@ class Trade:
     timers: Timers = field(default_factory=Timers)
     _written: dict[object, _Row] = field(default_factory=dict)
     _taken_facts: tuple[object, ...] = field(default=(), init=False, repr=False, compare=False)
-    _new_fills: list[FillRecord] = field(default_factory=list)
+    _new_fills: list[FillRecord | FillOwnerRecord] = field(default_factory=list)
     entered: Decimal = field(default=ZERO, init=False)
     """Quantity entered: by the entry order (told or booked) and by others who added to the position."""
     exited: Decimal = field(default=ZERO, init=False)
@@ -255,7 +245,7 @@ class Trade:
             self.exit_cost += cost
             self.exit_reason = self._exit_reason(fill, order, correction)
         self._sum_up(fill, now_ms)
-        record = self._fill_record(fill, order, now_ms, correction)
+        record = fill_record(fill, now_ms, self, order, correction=correction)
         self.fills.append(record)
         self._new_fills.append(record)
         self.recount()
@@ -282,27 +272,22 @@ class Trade:
             return ExitReason.RECONCILED
         return venue_exit_reason(fill.client_order_id) or ExitReason.EXTERNAL
 
-    def _fill_record(self, fill: FillReport, order: TrackedOrder | None, now_ms: int, correction: bool) -> FillRecord:
-        return FillRecord(
-            fill.symbol,
-            fill.trade_id,
-            fill.venue_order_id,
-            order.client_order_id if order is not None else fill.client_order_id,
-            self.intent_id,
-            order.leg if order is not None else None,
-            self.strategy,
-            fill.side,
-            fill.position_side,
-            fill.price,
-            fill.quantity,
-            fill.fee,
-            fill.fee_asset,
-            fill.realized_pnl,
-            fill.liquidity_side,
-            fill.event_time_ms,
-            now_ms,
-            correction,
+    def reassign(self, row: FillRecord, order: TrackedOrder, *, is_its: bool) -> None:
+        """Give a booked fill to `order`, or take it from it for somebody else. Results and fees stay as they are."""
+        quantity, cost = (
+            (row.quantity, row.price * row.quantity) if is_its else (-row.quantity, -row.price * row.quantity)
         )
+        order.booked += quantity
+        order.booked_cost += cost
+        if row.side is self.direction.entry_side:
+            self.added -= quantity
+            self.added_cost -= cost
+        else:
+            self.exited_elsewhere -= quantity
+        client_order_id, leg = (order.client_order_id, order.leg) if is_its else ("", None)
+        self.fills[self.fills.index(row)] = replace(row, client_order_id=client_order_id, leg=leg)
+        self._new_fills.append(FillOwnerRecord(row.symbol, row.trade_id, client_order_id, leg))
+        self.recount()
 
     # --- rows ---------------------------------------------------------------------------------------------------
 

@@ -20,6 +20,7 @@ from core.commands import (
     FetchPositionMode,
     FetchPositions,
     FetchSymbolConfig,
+    IdentifyOrder,
     QueryOrder,
     SetCountdownCancel,
     SetLeverage,
@@ -103,6 +104,9 @@ def call_for(command: VenueCommand) -> Call:  # noqa: PLR0911, PLR0912 - one row
             return _plain_order(order, command) if isinstance(order, OrderRequest) else _algo_order(order, command)
         case CancelOrder() | QueryOrder():
             return _by_client_id(command)
+        case IdentifyOrder():
+            params = {"symbol": command.symbol, "orderId": str(command.venue_order_id)}
+            return Call("GET", "/fapi/v1/order", params, priority=command.priority)
         case FetchPositions():
             return Call("GET", "/fapi/v3/positionRisk", _symbol(command.symbol), 5, priority=command.priority)
         case FetchOpenOrders():

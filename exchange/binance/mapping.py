@@ -19,6 +19,7 @@ from core.commands import (
     FetchPositionMode,
     FetchPositions,
     FetchSymbolConfig,
+    IdentifyOrder,
     Payload,
     QueryOrder,
     SetCountdownCancel,
@@ -81,6 +82,8 @@ def payload_of(command: VenueCommand, body: Any) -> Payload:  # noqa: PLR0911, P
         case QueryOrder():
             algo = command.service is OrderService.ALGO
             return algo_order_report(as_row(body)) if algo else order_report(as_row(body), "QUERY")
+        case IdentifyOrder():
+            return order_report(as_row(body), "QUERY")
         case CancelOrder():
             _require_cancelled(command, as_row(body))
             return None

@@ -30,6 +30,7 @@ from core.commands import (
     FetchPositionMode,
     FetchPositions,
     FetchSymbolConfig,
+    IdentifyOrder,
     QueryOrder,
     RefusalKind,
     Refused,
@@ -200,6 +201,7 @@ async def test_market_entry_is_told_by_reply_stream_query_and_trades_alike(venue
     await until(lambda: any(row.status is OrderStatus.FILLED for row in order_updates(venue, request.client_order_id)))
     streamed = [row.fill for row in order_updates(venue, request.client_order_id) if row.fill is not None]
     query = (await venue.execute(QueryOrder(SYMBOL, request.client_order_id, OrderService.PLAIN))).payload()
+    assert (await venue.execute(IdentifyOrder(SYMBOL, ack.venue_order_id))).payload() == query
     listed: tuple[FillReport, ...] = (
         await venue.execute(FetchFills(SYMBOL, from_trade_id=streamed[0].trade_id))
     ).payload()

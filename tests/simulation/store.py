@@ -55,12 +55,16 @@ class Disk:
         self.rows.write(record)
 
     def _check_order(self, record: OrderRecord) -> None:
-        """I-12: nothing leaves a terminal venue status, and the cumulative quantity never falls."""
+        """I-12: nothing leaves a terminal venue status, and the cumulative quantity never falls.
+
+        An order whose own id becomes known gives back what it was presumed to have filled under another.
+        """
         before = self.rows.orders.get(record.client_order_id)
         if before is None:
             return
         self.checks += 1
-        if record.filled_quantity < before.filled_quantity:
+        is_same = record.venue_order_id == before.venue_order_id
+        if is_same and record.filled_quantity < before.filled_quantity:
             self.violations.append(f"I-12 {record.client_order_id}: filled fell")
         if before.status in _OVER and record.status != before.status:
             self.violations.append(f"I-12 {record.client_order_id}: {before.status} -> {record.status}")

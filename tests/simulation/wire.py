@@ -20,6 +20,7 @@ from core.commands import (
     FetchOpenOrders,
     FetchPositions,
     FetchSymbolConfig,
+    IdentifyOrder,
     InDoubt,
     Outcome,
     QueryOrder,
@@ -86,6 +87,8 @@ def call_of(command: VenueCommand) -> Call:
         return read
     if isinstance(command, SubmitOrder):
         return _SUBMIT[isinstance(command.approved.order, AlgoOrderRequest)]
+    if isinstance(command, IdentifyOrder):
+        return _QUERY[False]
     assert isinstance(command, CancelOrder | QueryOrder)
     return (_CANCEL if isinstance(command, CancelOrder) else _QUERY)[command.service is OrderService.ALGO]
 
@@ -197,9 +200,9 @@ class Wire:
                 world.watch.on_accepted(client_id)
             world.note(f"{client_id} {type(outcome).__name__}")
         elif isinstance(outcome, Accepted):
-            if isinstance(command, QueryOrder):
+            if isinstance(command, QueryOrder | IdentifyOrder):
                 fault = world.injector.on_query(K.QUERY_LAG_SINGLE, call_of(command).route, world.now_ms)
-                if fault is not None and self._is_young(command.client_order_id, fault):
+                if fault is not None and self._is_young(outcome.payload.client_order_id, fault):  # type: ignore[union-attr]
                     outcome = Refused(RefusalKind.NOT_FOUND, -2013, "Order does not exist.")
                     world.excuses.note_request(fault, command.symbol, world.now_ms)
             elif isinstance(command, _LISTED):

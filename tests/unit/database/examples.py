@@ -13,6 +13,7 @@ from core.records import (
     CandleRecord,
     DecisionRecord,
     DenialRecord,
+    FillOwnerRecord,
     FillRecord,
     FundingRecord,
     HaltRecord,
@@ -138,6 +139,10 @@ def fill(trade_id: int = 1, **changes: Any) -> FillRecord:
     return made(record, changes)
 
 
+def fill_owner(trade_id: int = 1, client_order_id: str = "", leg: Leg | None = None) -> FillOwnerRecord:
+    return FillOwnerRecord("BTCUSDT", trade_id, client_order_id, leg)
+
+
 def position(intent_id: int = 1, **changes: Any) -> PositionRecord:
     record = PositionRecord(
         intent_id=intent_id,
@@ -216,6 +221,7 @@ ONE_OF_EACH = (
     intent(),
     order(),
     fill(),
+    fill_owner(),
     position(),
     mark(),
     candle(),

@@ -8,9 +8,11 @@ from typing import get_args
 import pytest
 from sqlalchemy import select
 
+from core.enums import Leg
 from core.records import (
     CandleRecord,
     DecisionRecord,
+    FillOwnerRecord,
     PositionMarkRecord,
     Record,
     SignalRecord,
@@ -56,7 +58,7 @@ def read_back(database: Database, record):
 
 @pytest.mark.parametrize(
     "record",
-    [record for record in examples.ONE_OF_EACH if not isinstance(record, PositionMarkRecord)],
+    [one for one in examples.ONE_OF_EACH if not isinstance(one, PositionMarkRecord | FillOwnerRecord)],
     ids=lambda record: type(record).__name__,
 )
 async def test_record_written_reads_back_equal(database: Database, record):
@@ -87,6 +89,27 @@ async def test_mark_changes_only_the_valuation_and_survives_an_upsert(database: 
 async def test_mark_of_an_unknown_position_writes_nothing(database: Database):
     await database.writer.commit([examples.mark(404)])
     assert database.repository.open_positions() == []
+
+
+async def test_fill_owner_changes_only_whose_the_fill_is(database: Database):
+    await database.writer.commit([examples.fill_owner(2), examples.fill(1), examples.fill(2)])  # finds the new row
+    first, second = sorted(database.repository.fills(), key=lambda row: row.trade_id)
+    assert first == examples.fill(1)
+    assert second == examples.fill(2, client_order_id="", leg=None)
+    await database.writer.commit([examples.fill_owner(2, "ft-1-1-X0", Leg.CLOSE), examples.fill(2)])
+    (_, second) = sorted(database.repository.fills(), key=lambda row: row.trade_id)
+    assert (second.client_order_id, second.leg) == ("ft-1-1-X0", Leg.CLOSE)
+
+
+async def test_fill_of_no_trade_may_come_to_one_and_never_leaves_it(database: Database):
+    nobodys = examples.fill(3, client_order_id="web_1", intent_id=None, leg=None, strategy="")
+    await database.writer.commit([nobodys])
+    owned = examples.fill(3, client_order_id="", leg=None, price=Decimal(1))
+    await database.writer.commit([owned])
+    (row,) = database.repository.fills()
+    assert row == examples.fill(3, client_order_id="", leg=None), "whose it is changes, what it was does not"
+    await database.writer.commit([nobodys, examples.fill(3, intent_id=9)])
+    assert database.repository.fills() == [row]
 
 
 def test_decision_numbers_keep_ten_digits():

@@ -20,6 +20,7 @@ from core.commands import (
     FetchOpenOrders,
     FetchPositions,
     FetchSymbolConfig,
+    IdentifyOrder,
     InDoubt,
     Outcome,
     QueryOrder,
@@ -117,6 +118,8 @@ class FakeVenue:
             return self._cancel(command)
         if isinstance(command, QueryOrder):
             return self._query(command)
+        if isinstance(command, IdentifyOrder):
+            return self._identify(command)
         return Accepted(self._read(command))
 
     def _read(self, command: VenueCommand) -> object:
@@ -155,6 +158,12 @@ class FakeVenue:
         if found is None or command.client_order_id in self.hide_from_lookup:
             return Refused(RefusalKind.NOT_FOUND, -2013, "Order does not exist.")
         return Accepted(found)
+
+    def _identify(self, command: IdentifyOrder) -> Outcome:
+        for order in self.orders.values():
+            if order.venue_order_id == command.venue_order_id and order.client_order_id not in self.hide_from_lookup:
+                return Accepted(order)
+        return Refused(RefusalKind.NOT_FOUND, -2013, "Order does not exist.")
 
     def _cancel(self, command: CancelOrder) -> Outcome:
         algo = self.algos.get(command.client_order_id)

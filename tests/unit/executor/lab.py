@@ -24,6 +24,7 @@ from core.records import (
     AccountStatRecord,
     AlertRecord,
     DenialRecord,
+    FillOwnerRecord,
     FillRecord,
     HaltRecord,
     IncomeRecord,
@@ -147,7 +148,20 @@ class Rows:
         elif type(record) is FillRecord:
             key = (record.symbol, record.trade_id)
             self.fill_writes.append(key)
-            self.fills.setdefault(key, record)
+            known = self.fills.get(key)
+            if known is None:
+                self.fills[key] = record
+            elif known.intent_id is None and record.intent_id is not None:
+                self.fills[key] = replace(
+                    known,
+                    client_order_id=record.client_order_id,
+                    intent_id=record.intent_id,
+                    leg=record.leg,
+                    strategy=record.strategy,
+                )
+        elif type(record) is FillOwnerRecord:
+            key = (record.symbol, record.trade_id)
+            self.fills[key] = replace(self.fills[key], client_order_id=record.client_order_id, leg=record.leg)
         elif type(record) is PositionRecord:
             self.positions[record.intent_id] = record
         elif type(record) is IncomeRecord:

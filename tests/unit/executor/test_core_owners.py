@@ -195,6 +195,75 @@ def test_held_fill_of_an_entry_in_doubt_is_given_to_it_after_the_wait() -> None:
     assert lab.rows.orders["ft-1-1-E0"].venue_order_id == lab.venue.fills[0].venue_order_id
 
 
+def _closing(*, apply: bool) -> Lab:
+    """Return a laboratory whose close is in doubt; look-ups do not find it and the stream is silent."""
+    lab = Lab()
+    lab.open_long(max_holding_ms=1_000)
+    lab.venue.mute = True
+    lab.fault(doubt(), leg=Leg.CLOSE, apply=apply)
+    lab.venue.hide_from_lookup |= {"ft-1-1-C0", "somebody"}
+    lab.run(1_000)
+    assert len(lab.submitted(Leg.CLOSE)) == 1
+    return lab
+
+
+def _presume_strangers_fill(lab: Lab) -> tuple[FillReport, FillReport]:
+    """Somebody else and our close, late, share the position; the stranger's fill is presumed to be our close's."""
+    order = lab.submitted(Leg.CLOSE)[0].approved.order
+    lab.venue.market_order(BTC, Side.SELL, D("6.664"), "somebody")
+    lab.venue.market_order(BTC, Side.SELL, order.quantity, order.client_order_id, reduce_only=True)
+    stranger, own = lab.venue.fills[-2:]
+    told = tuple(replace(fill, client_order_id="") for fill in (stranger, own))
+    lab.reply(FetchFills(BTC, start_time_ms=START_MS), Accepted(told))
+    lab.run(4_000)
+    assert "close recognised from the trade list" in lab.trade().flagged
+    assert lab.rows.orders["ft-1-1-C0"].venue_order_id == stranger.venue_order_id
+    return stranger, own
+
+
+def test_fill_presumed_of_our_close_goes_back_when_the_venue_tells_the_closes_own_id() -> None:
+    lab = _closing(apply=False)
+    stranger, own = _presume_strangers_fill(lab)
+    lab.venue.hide_from_lookup.clear()
+    lab.run(15_000)
+    assert lab.state() is TradeState.CLOSED
+    order = lab.rows.orders["ft-1-1-C0"]
+    assert (order.venue_order_id, order.filled_quantity) == (own.venue_order_id, own.quantity)
+    rows = {row.trade_id: (row.client_order_id, row.leg, row.intent_id) for row in lab.rows.fills.values()}
+    assert rows[stranger.trade_id] == ("", None, 1)
+    assert rows[own.trade_id] == ("ft-1-1-C0", Leg.CLOSE, 1)
+    trade = lab.core._desk.book.by_intent(1)
+    assert trade is not None
+    assert (trade.exited_elsewhere, trade.exited, trade.lacks_fills) == (D("6.664"), trade.entered, False)
+    assert sum(row.fee for row in lab.rows.fills.values()) == lab.trade().fees
+
+
+def test_fill_taken_for_somebody_elses_comes_to_our_close_when_the_venue_tells_its_id() -> None:
+    lab = _closing(apply=True)
+    own = lab.venue.fills[-1]
+    desk = lab.core._desk
+    ledger.book_foreign(desk, replace(own, client_order_id=""))
+    trade = desk.book.active[1]
+    assert trade.exited_elsewhere == own.quantity
+    lab.venue.hide_from_lookup.clear()
+    lab.run(15_000)
+    assert (trade.exited_elsewhere, trade.exited, trade.lacks_fills) == (0, own.quantity, False)
+    assert lab.state() is TradeState.CLOSED
+    row = lab.rows.fills[BTC, own.trade_id]
+    assert (row.client_order_id, row.leg) == ("ft-1-1-C0", Leg.CLOSE)
+
+
+def test_further_fills_of_a_strangers_order_are_not_ours_once_our_own_id_is_known() -> None:
+    lab = _closing(apply=False)
+    stranger, _ = _presume_strangers_fill(lab)
+    desk = lab.core._desk
+    further = _fill(lab, trade_id=9_000, venue_order_id=stranger.venue_order_id, quantity=D(1))
+    assert desk.book.owner_of_fill(further) is not None
+    lab.venue.hide_from_lookup.clear()
+    lab.run(15_000)
+    assert desk.book.owner_of_fill(further) is None
+
+
 # --- corrections ----------------------------------------------------------------------------------------------
 
 

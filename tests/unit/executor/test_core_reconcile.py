@@ -250,6 +250,20 @@ def test_position_closed_by_the_venue_is_recognised(client_id: str, reason: Exit
         assert lab.state(2) is TradeState.PROTECTED
 
 
+def test_liquidation_that_no_stream_told_is_recognised_by_its_order_and_not_taken_for_our_close() -> None:
+    lab = Lab()
+    lab.open_long(max_holding_ms=1_000)
+    lab.venue.mute = True
+    lab.fault(doubt(), leg=Leg.CLOSE, times=9)  # never arrives, and fits the liquidation to the last digit
+    lab.run(1_000)
+    assert lab.submitted(Leg.CLOSE)
+    lab.venue.market_order(BTC, Side.SELL, lab.venue.position(BTC), "autoclose-1")
+    lab.run(10_000)
+    assert lab.trade().exit_reason is ExitReason.LIQUIDATION
+    assert f"{BTC}: liquidation" in lab.titles()
+    assert all(order.filled_quantity == 0 for order in lab.rows.orders.values() if order.leg is Leg.CLOSE)
+
+
 def test_foreign_position_blocks_its_symbol_and_is_left_alone() -> None:
     lab = Lab()
     lab.venue.market_order(ETH, Side.BUY, D(1), "web_1")
