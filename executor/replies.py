@@ -47,7 +47,7 @@ class Replies:
             SubmitOrder: self._on_submitted,
             CancelOrder: self._on_cancelled,
             QueryOrder: self._on_queried,
-            IdentifyOrder: self._on_identified,
+            IdentifyOrder: self._on_queried,
             FetchPositions: self._on_positions,
             FetchFills: self._on_fills,
             FetchBalances: self._on_balances,
@@ -114,16 +114,11 @@ class Replies:
 
     def _on_queried(self, reply: VenueReply, _issued_ms: int) -> None:
         desk = self._desk
-        assert isinstance(reply.command, QueryOrder)
-        trade = doubt.on_query_reply(desk, reply, reply.command)
-        steer_all(desk, ledger.settle_held(desk))
-        if trade is not None:
-            wake(desk, trade)
-
-    def _on_identified(self, reply: VenueReply, _issued_ms: int) -> None:
-        desk = self._desk
-        assert isinstance(reply.command, IdentifyOrder)
-        trade = doubt.on_identity_reply(desk, reply, reply.command)
+        if isinstance(reply.command, IdentifyOrder):
+            trade = doubt.on_identity_reply(desk, reply, reply.command)
+        else:
+            assert isinstance(reply.command, QueryOrder)
+            trade = doubt.on_query_reply(desk, reply, reply.command)
         steer_all(desk, ledger.settle_held(desk))
         if trade is not None:
             wake(desk, trade)
