@@ -3,20 +3,26 @@
 We go through `binance_common.utils.send_request`, the SDK's own request path, without a response model: its typed
 methods accept no timestamp, take numbers as floats and parse every answer twice into models whose fields may all be
 None. The raw answer is kept by our session, because the SDK drops the body of 5xx and the headers of errors.
+
+The query is written and signed (by the SDK's `get_signature`) before the SDK sees the request, as part of its path: the
+SDK would write it twice, each time looking for lists, enumerations and names in snake case, which took half of the time
+from an order's decision to its bytes.
 """
 
 from __future__ import annotations
 
 import asyncio
 import heapq
+import re
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from urllib.parse import urlencode
 
 import requests
 from binance_common.configuration import ConfigurationRestAPI
-from binance_common.utils import send_request
+from binance_common.utils import get_signature, send_request
 from binance_sdk_derivatives_trading_usds_futures import DerivativesTradingUsdsFutures
 
 from core.clock import Clock
@@ -27,6 +33,9 @@ from exchange.binance.departures import Departures
 from exchange.binance.session import VenueSession
 from exchange.binance.settings import VenueSettings
 from exchange.binance.timesync import GatewayTime
+
+_IS_PLAIN = re.compile(r"[\w.~-]*", re.ASCII).fullmatch
+"""Text that a query takes as it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,16 +123,10 @@ class RestClient:
         local = self._answer
         local.response, local.on_sent, local.is_written = None, on_sent, False
         sent_ms, local.sent_ns = self._clock.now_ms(), self._clock.monotonic_ns()
-        params = dict(call.params)
-        if call.signed:
-            params["recvWindow"] = str(self._recv_window_ms)
-            params["timestamp"] = str(self._time.now_ms())
         error: Exception | None = None
         body = b""
         try:
-            send_request(
-                self._session, self._configuration, call.method, call.path, payload=params, is_signed=call.signed
-            )
+            send_request(self._session, self._configuration, call.method, self._path_of(call))
             body = self._answer.response.content
         except Exception as raised:  # the SDK lets plain ValueErrors through beside its own family
             error = raised
@@ -143,6 +146,13 @@ class RestClient:
             received_ns=self._clock.monotonic_ns(),
         )
 
+    def _path_of(self, call: Call) -> str:
+        """Return the path with its query, signed with the time of this moment where that is asked for."""
+        if not call.signed:
+            return f"{call.path}?{query_of(call.params)}" if call.params else call.path
+        query = query_of(call.params | {"recvWindow": str(self._recv_window_ms), "timestamp": str(self._time.now_ms())})
+        return f"{call.path}?{query}&signature={get_signature(self._configuration, query)}"
+
     def _note_written(self) -> None:
         """Called in the request's thread, once it has left and before its answer is read."""
         local = self._answer
@@ -156,6 +166,13 @@ class RestClient:
 
     def _keep_answer(self, response: requests.Response) -> None:
         self._answer.response = response
+
+
+def query_of(params: Mapping[str, str]) -> str:
+    """Return the parameters as the venue reads and signs them: in their order, percent-encoded where need be."""
+    if not _IS_PLAIN("".join(params.values())):
+        return urlencode(params)
+    return "&".join([f"{name}={value}" for name, value in params.items()])
 
 
 def _count(response: requests.Response | None, header: str) -> int | None:
