@@ -20,16 +20,24 @@ LOOK_AGAIN_MS = 1.0
 
 
 class Inbox:
-    """Unbounded, first in first out. `deliver` gets the frame and its arrival (steady ms, monotonic ns).
+    """Unbounded; `deliver` gets the frame and its arrival (steady ms, monotonic ns).
 
-    While `is_held` says so, frames wait a moment: what they would set off is less urgent than what is under way.
+    First come those that are `urgent`, then the others, both in the order of their arrival. While `is_held` says so,
+    frames wait a moment: what they would set off is less urgent than what is under way.
     """
 
-    def __init__(self, deliver: Callable[[Frame, int, int], None], clock: Clock) -> None:
+    def __init__(
+        self,
+        deliver: Callable[[Frame, int, int], None],
+        clock: Clock,
+        is_urgent: Callable[[Frame], bool] = lambda _: False,
+    ) -> None:
         self._deliver = deliver
         self._clock = clock
+        self._is_urgent = is_urgent
         self.is_held: Callable[[], bool] = lambda: False
         self._turn_ns = 0
+        self._urgent: deque[tuple[Frame, int, int]] = deque()
         self._frames: deque[tuple[Frame, int, int]] = deque()
         self._scheduled = False
         self.delivered = 0
@@ -37,31 +45,36 @@ class Inbox:
 
     @property
     def depth(self) -> int:
-        return len(self._frames)
+        return len(self._urgent) + len(self._frames)
+
+    @property
+    def has_urgent(self) -> bool:
+        return bool(self._urgent)
 
     def put(self, frame: Frame) -> None:
         """Take a frame down; must be called on the event loop."""
-        self._frames.append((frame, self._clock.now_ms(), self._clock.monotonic_ns()))
+        frames = self._urgent if self._is_urgent(frame) else self._frames
+        frames.append((frame, self._clock.now_ms(), self._clock.monotonic_ns()))
         if not self._scheduled:
             self._scheduled = True
             asyncio.get_running_loop().call_soon(self._drain)
 
     def _drain(self) -> None:
-        frames, now_ns = self._frames, self._clock.monotonic_ns()
+        urgent, frames, now_ns = self._urgent, self._frames, self._clock.monotonic_ns()
         if self.is_held() and now_ns - self._turn_ns < PAUSE_MS * 1e6:
             asyncio.get_running_loop().call_later(LOOK_AGAIN_MS / 1000, self._drain)
             return
         slice_end_ns = now_ns + int(SLICE_MS * 1e6)
-        while frames:
+        while urgent or frames:
             try:
-                self._deliver(*frames.popleft())
+                self._deliver(*(urgent or frames).popleft())
             except Exception:
                 _LOG.exception("a stream message could not be handled; the stream goes on")
             self.delivered += 1
             if self._clock.monotonic_ns() >= slice_end_ns:
                 break
         self._turn_ns = self._clock.monotonic_ns()
-        if frames:
+        if urgent or frames:
             asyncio.get_running_loop().call_soon(self._drain)
         else:
             self._scheduled = False

@@ -65,7 +65,7 @@ class BinanceMarketStream:
         self._clock = clock
         self._sink = sink
         self._venue_time = venue_time or VenueClock()
-        self._inbox = Inbox(self._deliver, clock)
+        self._inbox = Inbox(self._deliver, clock, _closes_candle)
         self._last_closed: dict[tuple[str, str], int] = {}
         self.on_handled: Callable[[int], None] | None = None
         self._ready = False
@@ -93,8 +93,8 @@ class BinanceMarketStream:
         self._inbox.is_held = is_held
 
     def has_backlog(self) -> bool:
-        """Whether frames have arrived that are not handled yet."""
-        return self._inbox.depth > 0
+        """Whether candles that closed have arrived that are not handled yet."""
+        return self._inbox.has_urgent
 
     async def run(self) -> None:
         """Stream until cancelled."""
@@ -163,6 +163,13 @@ class BinanceMarketStream:
         self._ready = ready
         event = StreamChanged(StreamKind.MARKET, state, detail, self._venue_time.venue_time_ms(), self._clock.now_ms())
         self._sink(event)
+
+
+def _closes_candle(frame: Frame) -> bool:
+    """Whether a frame may lead to a decision: of the many that come with a close, the marks can wait."""
+    data = frame.get("data")
+    candle = data.get("k") if type(data) is dict else None
+    return type(candle) is dict and candle.get("x") is True
 
 
 class _Group:

@@ -102,8 +102,9 @@ async def test_market_frames_become_events_and_market_time(venue: VenueDouble, e
         await socket.push(KLINE, kline("1.6", closed=True))
         await socket.push(MARK, mark("1.55"))
         await until(lambda: len(events) == 4)
-    ready, price, candle, marked = events
-    assert isinstance(ready, StreamChanged)
+    assert isinstance(events[0], StreamChanged)
+    told = {type(event): event for event in events[1:]}  # the candle that closed may come before the older price
+    price, candle, marked = told[PriceUpdated], told[CandleClosed], told[MarkPriceUpdated]
     assert isinstance(price, PriceUpdated)
     assert price.price == Decimal("1.5")
     assert isinstance(candle, CandleClosed)

@@ -139,3 +139,32 @@ async def test_inbox_goes_on_after_a_message_that_cannot_be_handled() -> None:
     inbox.put({"n": 3})
     await settle()
     assert seen == [0, 2, 3]
+
+
+async def test_inbox_delivers_urgent_frames_first_each_kind_in_its_order() -> None:
+    seen: list[int] = []
+    inbox = Inbox(
+        lambda frame, at_ms, at_ns: seen.append(frame["n"]), VirtualClock(1), lambda frame: frame["n"] % 2 == 1
+    )
+    for number in range(6):
+        inbox.put({"n": number})
+    assert (inbox.depth, inbox.has_urgent) == (6, True)
+    await settle()
+    assert seen == [1, 3, 5, 0, 2, 4]
+    assert (inbox.depth, inbox.has_urgent) == (0, False)
+
+
+async def test_inbox_takes_an_urgent_frame_before_what_its_slice_left() -> None:
+    clock, seen = VirtualClock(1_000), list[int]()
+
+    def deliver(frame: Any, _at_ms: int, _at_ns: int) -> None:
+        seen.append(frame["n"])
+        clock.advance_to(clock.now_ms() + 4)
+
+    inbox = Inbox(deliver, clock, lambda frame: frame["n"] == 9)
+    for number in (0, 1, 2):
+        inbox.put({"n": number})
+    await asyncio.sleep(0)
+    inbox.put({"n": 9})
+    await settle()
+    assert seen == [0, 9, 1, 2]
