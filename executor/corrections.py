@@ -16,9 +16,14 @@ ZERO = Decimal(0)
 def correct(desk: Desk, trade: Trade, difference: Decimal) -> None:
     """Bring the trade's open quantity `difference` further.
 
+    Where a stranger's fills on the leg make exactly that much, our entry has met his position: they become the trade's.
     Corrections of the other direction were wrong or are over: they are undone first. The rest becomes a flagged fill at
     the current price, with no fee: its true price is not known yet.
     """
+    theirs = desk.strangers.take((trade.symbol, trade.position_side), difference * trade.direction.sign)
+    if theirs:
+        _adopt_fills(desk, trade, theirs)
+        return
     is_exit = difference < 0
     direction = trade.direction
     opposite = direction.entry_side if is_exit else direction.exit_side
@@ -27,6 +32,21 @@ def correct(desk: Desk, trade: Trade, difference: Decimal) -> None:
     if quantity > 0:
         _book(desk, trade, quantity, is_exit=is_exit)
     _forget_explained(desk, trade)
+    desk.touch(trade, durable=True)
+
+
+def _adopt_fills(desk: Desk, trade: Trade, fills: list[FillReport]) -> None:
+    """Make the fills of a stranger's position the trade's, with their own prices and fees."""
+    for fill in fills:
+        trade.book(fill, None, desk.now_ms)
+    trade.flag("met a position that was not ours")
+    desk.alert(
+        f"met:{trade.intent_id}:{len(trade.fills)}",
+        Severity.CRITICAL,
+        f"{trade.symbol}: position of somebody else adopted",
+        f"Our entry met a position that was not ours; its {len(fills)} fills are the trade's now, and it is protected.",
+        symbol=trade.symbol,
+    )
     desk.touch(trade, durable=True)
 
 

@@ -23,6 +23,7 @@ from executor.marks import Market
 from executor.outbox import Outbox
 from executor.policy import ExecutionPolicy
 from executor.setup import SymbolSetup
+from executor.strangers import Strangers
 from executor.trade import Trade
 
 ZERO = Decimal(0)
@@ -133,6 +134,7 @@ class Desk:
     foreign_positions: dict[str, str] = field(default_factory=dict)
     foreign_orders: dict[str, str] = field(default_factory=dict)
     held: dict[tuple[str, int], HeldFill] = field(default_factory=dict)
+    strangers: Strangers = field(default_factory=Strangers)
     suspects: dict[LegKey, Suspicion] = field(default_factory=dict)
     countdowns: dict[str, Countdown] = field(default_factory=dict)
     unwinding: dict[str, Unwinding] = field(default_factory=dict)

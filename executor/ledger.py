@@ -145,6 +145,8 @@ def book_foreign(desk: Desk, fill: FillReport) -> Trade | None:
     trade = _concerned(desk, fill)
     if trade is None:
         _record_foreign(desk, fill)
+        if fill.event_time_ms > desk.start_ms:  # one from before may be an earlier process's, of a trade that is over
+            desk.strangers.note(fill)
         return None
     desk.book.mark_seen(fill.symbol, fill.trade_id)
     _book(desk, trade, fill, None)

@@ -125,8 +125,7 @@ class Liveness:
         if missing or extra:
             self._fail(f"I-10 missing {sorted(missing)[:3]} extra {sorted(extra)[:3]}")
         self._count("corrected", sum(row.correction for row in fills.values()))
-        standing = self._standing()
-        if standing - {symbol for symbol, _ in self._watch.foreign_trades}:
+        if standing := self._standing():
             self._fail(f"I-10 corrections that nothing has undone on {sorted(standing)}")
         own: dict[int | None, list[tuple[Decimal, Decimal]]] = defaultdict(list)
         for fill in fills.values():
@@ -139,11 +138,7 @@ class Liveness:
                 self._fail(f"I-10 trade {row.intent_id}: {row.realized_pnl}/{row.fees}, fills {realized}/{fees}")
 
     def _standing(self) -> set[str]:
-        """Return the symbols with a correction that is not undone.
-
-        It has a cause only where a stranger's position was heard of after our entry had been decided: his fill is his
-        own row then, and the correction makes his part ours.
-        """
+        """Return the symbols with a correction that is not undone."""
         left: dict[tuple[str, int | None, str], Decimal] = defaultdict(Decimal)
         for row in self._rows.fills.values():
             if row.correction:
@@ -154,7 +149,7 @@ class Liveness:
         """I-11."""
         world, fills = self._world, self._rows.fills
         if self._standing():
-            return  # booked at a price of ours, flagged and told; without its cause it is a violation already
+            return  # booked at a price of ours: a violation already
         self._count("I-11")
         money = sum((f.realized_pnl - f.fee for f in fills.values()), ZERO)
         for symbol in world.symbols:

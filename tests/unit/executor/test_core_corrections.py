@@ -9,12 +9,14 @@ import pytest
 
 from core.commands import FetchFills
 from core.effects import Notify, Persist
-from core.enums import Direction, Leg, Side
+from core.enums import Direction, Leg, PositionSide, Side
 from core.orders import FillReport
 from core.records import ExitReason, FillRecord, TradeState
 from executor import corrections, ledger
 from executor.days import DayLedger
 from executor.standing import standing
+from executor.strangers import Strangers
+from tests.unit.executor.fake_venue import FakeVenue
 from tests.unit.executor.lab import BTC, D, Lab
 
 HAND = "web_1"
@@ -42,6 +44,12 @@ class Hidden:
 
 def _by_hand(lab: Lab, side: Side, quantity: Decimal) -> None:
     lab.venue.market_order(BTC, side, quantity, HAND)
+
+
+def _bought(trade_id: int) -> FillReport:
+    venue = FakeVenue(prices={BTC: D(100)})
+    venue.market_order(BTC, Side.BUY, D(1), HAND)
+    return replace(venue.fills[0], trade_id=trade_id)
 
 
 def _fills(lab: Lab, *, correction: bool) -> list[FillRecord]:
@@ -183,6 +191,43 @@ def test_strangers_position_unheard_before_our_entry_is_explained_by_its_fill(si
     lab.run(61_000)
     assert lab.trade().quantity == lab.venue.position(BTC)
     _assert_rows_are_the_real_fills(lab)
+
+
+@pytest.mark.parametrize(("side", "left"), [(Side.BUY, "22.012"), (Side.SELL, "18.012")])
+def test_strangers_position_that_our_entry_met_becomes_the_trades_with_its_own_prices(side: Side, left: str) -> None:
+    lab = Lab()
+    lab.run(1_000)
+    lab.hold_events = True  # both are told at once, the stranger's first
+    _by_hand(lab, side, D(2))
+    lab.signal()
+    lab.hold_events = False
+    lab.run(45_000)
+    assert lab.trade().quantity == lab.venue.position(BTC) == D(left)
+    assert _fills(lab, correction=True) == []
+    _assert_rows_are_the_real_fills(lab)
+    assert "met a position that was not ours" in lab.trade().flagged
+    assert "BTCUSDT: position of somebody else adopted" in lab.titles()
+    assert lab.live_stops()
+
+
+def test_strangers_fills_that_do_not_make_the_difference_stay_his() -> None:
+    strangers = Strangers()
+    fills = [replace(_bought(number), quantity=D(2)) for number in (1, 2)]
+    for fill in fills:
+        strangers.note(fill)
+    key = (BTC, PositionSide.BOTH)
+    assert strangers.take(key, D(2)) == strangers.take((BTC, PositionSide.LONG), D(4)) == []
+    assert strangers.take(key, D(4)) == fills
+    assert strangers.take(key, D(4)) == []
+
+
+def test_strangers_position_that_is_over_is_forgotten() -> None:
+    strangers = Strangers()
+    bought = _bought(1)
+    strangers.note(bought)
+    strangers.note(replace(bought, trade_id=2, side=Side.SELL))
+    strangers.note(replace(bought, trade_id=3))
+    assert strangers.take((BTC, PositionSide.BOTH), bought.quantity) == [replace(bought, trade_id=3)]
 
 
 @pytest.mark.parametrize(("age_ms", "is_claimed"), [(0, False), (1, True)])

@@ -1,0 +1,38 @@
+"""Fills of others on our contracts that belong to no trade of ours: what a stranger's position is made of."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from decimal import Decimal
+
+from core.enums import PositionSide
+from core.orders import FillReport
+
+FILLS_MAX = 100
+"""Of one leg; whoever trades more than this by hand beside us is adopted as a correction."""
+
+LegKey = tuple[str, PositionSide]
+
+
+class Strangers:
+    """By leg, the fills since the stranger's part of it was last nothing."""
+
+    def __init__(self) -> None:
+        self._fills: defaultdict[LegKey, list[FillReport]] = defaultdict(list)
+
+    def note(self, fill: FillReport) -> None:
+        fills = self._fills[fill.symbol, fill.position_side]
+        fills.append(fill)
+        if len(fills) > FILLS_MAX or not _total(fills):
+            fills.clear()
+
+    def take(self, key: LegKey, quantity: Decimal) -> list[FillReport]:
+        """Return and forget the fills of a leg where they add up to exactly `quantity` (signed), else nothing."""
+        fills = self._fills.get(key)
+        if not fills or _total(fills) != quantity:
+            return []
+        return self._fills.pop(key)
+
+
+def _total(fills: list[FillReport]) -> Decimal:
+    return sum((fill.side.sign * fill.quantity for fill in fills), Decimal(0))
