@@ -369,7 +369,7 @@ class TradingCore:
         owner = self._desk.book.by_client_id(command.approved.order.client_order_id)
         if owner is not None:
             trade, order = owner
-            order.end(Phase.REFUSED, self._desk.now_ms, f"never sent: {detail}"[:200])
+            order.end(Phase.REFUSED, f"never sent: {detail}"[:200])
             steer(self._desk, trade)
 
     def _on_persistence_recovered(self, _event: PersistenceRecovered) -> None:

@@ -137,7 +137,7 @@ def judge_absence(desk: Desk, trade: Trade, order: TrackedOrder) -> None:
         proved = order.not_found >= 2 and (is_past or not trade.is_over)
     if proved:
         evidence = f"absent: not found {order.not_found} times, last at {desk.now_ms}, request expired at {expires_ms}"
-        order.end(Phase.ABSENT, desk.now_ms, evidence)
+        order.end(Phase.ABSENT, evidence)
         order.update_time_ms = desk.venue_ms
         desk.touch(trade)
 

@@ -93,7 +93,7 @@ class Replies:
             doubt.mark_in_doubt(desk, trade, order, "the venue holds an order of this id")
             return
         order.refusal_code = refused.code
-        order.end(Phase.REFUSED, desk.now_ms, f"{refused.code} {refused.message}"[:200])
+        order.end(Phase.REFUSED, f"{refused.code} {refused.message}"[:200])
         desk.touch(trade)
         if order.leg is Leg.ENTRY:
             progress.on_entry_refused(desk, trade, refused)

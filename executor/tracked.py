@@ -71,7 +71,6 @@ class TrackedOrder:
     algo_id: int | None = None
     update_time_ms: int = 0
     confirmed_ms: int | None = None
-    ended_ms: int | None = None
     expires_ms: int | None = None
     query_at_ms: int = 0
     queries: int = 0
@@ -147,15 +146,15 @@ class TrackedOrder:
         self.confirmed_ms = now_ms
         self.not_found = 0
         if is_terminal:
-            self.phase, self.venue_status, self.ended_ms = _DONE, status, now_ms
+            self.phase, self.venue_status = _DONE, status
             return
         self.phase = _LIVE
         if ranks[status] >= ranks.get(self.venue_status, -1):
             self.venue_status = status
 
-    def end(self, phase: Phase, now_ms: int, detail: str) -> None:
+    def end(self, phase: Phase, detail: str) -> None:
         """Close the order by our own knowledge: REFUSED or ABSENT."""
-        self.phase, self.detail, self.ended_ms = phase, detail, now_ms
+        self.phase, self.detail = phase, detail
 
     def takes_news(self) -> bool:
         """Whether anything of the order's row may have changed since the last call: cheaper than the row itself."""
