@@ -27,6 +27,7 @@ from executor.strangers import Strangers
 from executor.trade import Trade
 
 ZERO = Decimal(0)
+_ONEWAY = PositionMode.ONEWAY
 _ONEWAY_SIDES = (PositionSide.BOTH,)
 _HEDGE_SIDES = (PositionSide.LONG, PositionSide.SHORT)
 KNOWN_SIGNALS_MAX = 5_000
@@ -186,7 +187,7 @@ class Desk:
             self.known_signals.popitem(last=False)
 
     def position_sides(self) -> tuple[PositionSide, ...]:
-        return _ONEWAY_SIDES if self.config.position_mode is PositionMode.ONEWAY else _HEDGE_SIDES
+        return _ONEWAY_SIDES if self.config.position_mode is _ONEWAY else _HEDGE_SIDES
 
     def expected(self, key: LegKey) -> Decimal:
         """Return the signed quantity that our trades say the leg holds."""

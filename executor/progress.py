@@ -33,6 +33,7 @@ def sync_state(desk: Desk, trade: Trade) -> None:
 
 
 _DONE, _REFUSED, _ENTRY_COMPLETE = Phase.DONE, TradeState.REFUSED, TradeEvent.ENTRY_COMPLETE
+_PARTLY = TradeState.PARTIALLY_FILLED
 _BEFORE_FILL = frozenset({TradeState.INTENT, TradeState.SUBMITTED, TradeState.IN_DOUBT, TradeState.ACCEPTED})
 
 
@@ -47,7 +48,7 @@ def _filled_event(trade: Trade, entry: TrackedOrder) -> TradeEvent | None:
     is_complete = entry.phase is _DONE or entry.executed >= trade.quantity
     if trade.state in _BEFORE_FILL or trade.state is _REFUSED:
         return _ENTRY_COMPLETE if is_complete else TradeEvent.PARTLY_FILLED
-    return _ENTRY_COMPLETE if is_complete and trade.state is TradeState.PARTIALLY_FILLED else None
+    return _ENTRY_COMPLETE if is_complete and trade.state is _PARTLY else None
 
 
 def _unfilled_event(state: TradeState, entry: TrackedOrder) -> TradeEvent | None:

@@ -24,7 +24,7 @@ CONDITIONAL_NOT_HERE = -4120
 """The venue's code for "conditional orders live elsewhere": protection is impossible for every symbol."""
 
 FRESH_PRICE_MS = 5_000
-_STOP, _TARGET = Leg.STOP, Leg.TARGET
+_STOP, _TARGET, _LONG = Leg.STOP, Leg.TARGET, Direction.LONG
 
 
 def guard(desk: Desk, trade: Trade) -> None:
@@ -251,7 +251,7 @@ def is_beyond(desk: Desk, trade: Trade, stop: TrackedOrder) -> bool:
     price, trigger = _current_price(desk, trade), stop.stop_price
     if price is None or trigger is None:
         return False
-    return price < trigger if trade.direction is Direction.LONG else price > trigger
+    return price < trigger if trade.direction is _LONG else price > trigger
 
 
 def is_held_too_long(desk: Desk, trade: Trade) -> bool:

@@ -16,6 +16,9 @@ from executor.desk import Desk
 from executor.tracked import ENDED, FIRING, Phase, TrackedOrder
 from executor.trade import Trade
 
+_LIVE, _ALGO, _STOP, _TARGET, _PROTECTED = Phase.LIVE, OrderService.ALGO, Leg.STOP, Leg.TARGET, TradeState.PROTECTED
+"""By names of this module: looking a member up in its enumeration costs as much as a call, and this is every look."""
+
 
 def steer(desk: Desk, trade: Trade) -> None:
     """Do what is due for `trade` now. A venue surprise that the lifecycle does not know halts its symbol."""
@@ -82,7 +85,7 @@ def stop_at_rest(desk: Desk, trade: Trade) -> TrackedOrder | None:
     That is what most trades are at most looks. It is read from the state itself, so that nothing can be forgotten by a
     change that fails to announce itself; in doubt the answer is None, which only costs the look.
     """
-    if trade.state is not TradeState.PROTECTED or not trade.entry_counted or desk.unwinding:
+    if trade.state is not _PROTECTED or not trade.entry_counted or desk.unwinding:
         return None
     timers = trade.timers
     if timers.naked_since_ms is not None or timers.beyond_since_ms is not None or timers.fills_asked_ms is not None:
@@ -105,15 +108,15 @@ def _resting_legs(trade: Trade) -> tuple[TrackedOrder, TrackedOrder | None] | No
     for order in trade.orders.values():
         if order.venue_status in FIRING:
             return None
-        if order.phase is not Phase.LIVE:
+        if order.phase is not _LIVE:
             if order.phase in ENDED:
                 continue
             return None
-        if order.service is not OrderService.ALGO:
+        if order.service is not _ALGO:
             return None
-        if order.leg is Leg.STOP and stop is None:
+        if order.leg is _STOP and stop is None:
             stop = order
-        elif order.leg is Leg.TARGET and target is None:
+        elif order.leg is _TARGET and target is None:
             target = order
         else:
             return None

@@ -106,7 +106,7 @@ class TrackedOrder:
 
     @property
     def status(self) -> str:
-        if self.phase in (Phase.LIVE, Phase.DONE) and self.venue_status:
+        if (self.phase is _LIVE or self.phase is _DONE) and self.venue_status:
             return self.venue_status
         return str(self.phase)
 

@@ -24,6 +24,7 @@ DEFAULT_PAUSE_S = 60.0
 
 DEFAULT_BAN_S = 120.0
 """Pause after a 418 without Retry-After: bans start at two minutes."""
+_EXIT = Priority.EXIT
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +134,7 @@ class Budget:
             (self._orders_10s, orders_10s),
             (self._orders_1m, orders_1m),
         ):
-            if count is not None and count > window.used(now_ms):
+            if count and count > window.used(now_ms):
                 window.raise_to(now_ms, count)
 
     def pause(self, retry_after_s: float | None) -> None:
@@ -153,7 +154,7 @@ class Budget:
 
 
 def _share_pct(priority: Priority, bulk: bool) -> int:
-    if priority is Priority.EXIT:
+    if priority is _EXIT:
         return 100
     return BULK_SHARE_PCT if bulk else 100 - EXIT_SHARE_PCT
 

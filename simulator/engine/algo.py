@@ -35,6 +35,7 @@ from simulator.engine.state import Position, snapshot
 _HUNDRED = Decimal(100)
 _NEW, _TRIGGERED = AlgoStatus.NEW, AlgoStatus.TRIGGERED
 _GTC, _GTE_GTC = TimeInForce.GTC, TimeInForce.GTE_GTC
+_MARK_PRICE = WorkingType.MARK_PRICE
 _NOT_NUMBERED = 0
 """The algo id of an order that is not accepted yet."""
 
@@ -116,7 +117,7 @@ class AlgoService:
 
     def on_price(self, desk: SymbolDesk, price: Decimal, working_type: WorkingType) -> None:
         """Trigger, by id, every order of `working_type` that `price` reaches."""
-        triggers = desk.mark_triggers if working_type is WorkingType.MARK_PRICE else desk.last_triggers
+        triggers = desk.mark_triggers if working_type is _MARK_PRICE else desk.last_triggers
         if not triggers.rising and not triggers.falling and not desk.trailing:
             return
         reached = triggers.reached(price)

@@ -41,6 +41,8 @@ from simulator.engine.views import (
 )
 from simulator.market.model import MarketTrade
 
+_CONTRACT_PRICE, _MARK_PRICE = WorkingType.CONTRACT_PRICE, WorkingType.MARK_PRICE
+
 
 class Exchange:
     """Requests raise `ApiError` when refused; the events that they cause wait for `drain_events`.
@@ -97,20 +99,21 @@ class Exchange:
         Each market trade comes before what it causes: fills of resting orders, triggers, liquidations. Funding
         and GTD expiry happen at their instant, after the trades of that instant.
         """
+        context = self._context
         while (due_ms := self._next_timer_ms()) <= to_ms:
             self._run_market(due_ms)
-            self._context.now_ms = max(due_ms, self._context.now_ms)
+            context.now_ms = max(due_ms, context.now_ms)
             self._funding.pay_due()
             self._plain.expire_due()
             self._prune()
         self._run_market(to_ms)
-        context = self._context
-        context.now_ms = max(context.now_ms, to_ms)
+        if to_ms > context.now_ms:  # noqa: PLR1730 - every request comes through here, and a call costs three comparisons
+            context.now_ms = to_ms
         return self.drain_events() if context.events else []
 
     def _run_market(self, to_ms: int) -> None:
-        context, events, desks = self._context, self._context.events, self._context.desks
-        tells_items = self.config.tells_steps
+        context = self._context
+        events, desks, tells_items = context.events, context.desks, self.config.tells_steps
         for item in self._market.advance(to_ms):
             if tells_items:
                 events.append(item)
@@ -126,7 +129,7 @@ class Exchange:
         if desk.buys or desk.sells:
             self._matching.trade_through(desk, trade.price, trade.quantity)
         if desk.open_algos:
-            self._algo.on_price(desk, trade.price, WorkingType.CONTRACT_PRICE)
+            self._algo.on_price(desk, trade.price, _CONTRACT_PRICE)
         self._on_mark(desk)
 
     def _on_mark(self, desk: SymbolDesk) -> None:
@@ -135,7 +138,7 @@ class Exchange:
             return
         mark = self._market.mark_price(desk.symbol)
         if desk.open_algos:
-            self._algo.on_price(desk, mark, WorkingType.MARK_PRICE)
+            self._algo.on_price(desk, mark, _MARK_PRICE)
         if low is not None and high is not None and not low <= mark <= high:
             self._liquidation.check()
             self._context.settle()

@@ -110,6 +110,8 @@ class FaultInjector:
         self._started_ms: int | None = None
         self._armed: list[_Armed] = []
         self._lasting: dict[Site, _Group] = {site: _Group() for site in Site}
+        self._rest, self._stream = self._lasting[Site.REST], self._lasting[Site.STREAM]
+        self._clock, self._matching = self._lasting[Site.CLOCK], self._lasting[Site.MATCHING]
         self._instant = _Group()
         for fault in self.schedule.faults:
             self._arm(fault)
@@ -164,13 +166,13 @@ class FaultInjector:
 
     def on_request(self, route: str, now_ms: int) -> Fault | None:
         """REST: what happens to this request, such as "POST /fapi/v1/order". Counts as one call."""
-        if not self._present(Site.REST, now_ms):
+        if not self._present(self._rest, now_ms):
             return None
         return self._meet(Site.REST, _REQUESTS, now_ms, route, lambda target: route_matches(target, route))
 
     def on_query(self, kind: FaultKind, route: str, now_ms: int) -> Fault | None:
         """REST: whether this look-up (QUERY_LAG_SINGLE) or list (QUERY_LAG_LIST) sees an older state."""
-        if not self._present(Site.REST, now_ms):
+        if not self._present(self._rest, now_ms):
             return None
         return self._meet(Site.REST, frozenset({kind}), now_ms, route, lambda target: route_matches(target, route))
 
@@ -184,7 +186,7 @@ class FaultInjector:
 
     def on_frame(self, names: Iterable[str], now_ms: int) -> Fault | None:
         """Streams: what happens to a frame; `names` are its connection's part, stream and event type."""
-        if not any(armed.fault.kind in _FRAMES for armed in self._present(Site.STREAM, now_ms)):
+        if not any(armed.fault.kind in _FRAMES for armed in self._present(self._stream, now_ms)):
             return None
         found = frozenset(names)
         return self._meet(Site.STREAM, _FRAMES, now_ms, "/".join(sorted(found)), lambda target: target in found)
@@ -199,7 +201,7 @@ class FaultInjector:
 
     def holding(self, kind: FaultKind, symbol: str, now_ms: int) -> Fault | None:
         """Matching: the fault of a state that holds now for `symbol`; noted once, no call is counted."""
-        for armed in self._present(Site.MATCHING, now_ms):
+        for armed in self._present(self._matching, now_ms):
             fault = armed.fault
             is_for = fault.kind is kind and fault.target in ("", symbol)
             if is_for and not armed.is_done:
@@ -211,11 +213,11 @@ class FaultInjector:
 
     def is_any(self, site: Site, now_ms: int) -> bool:
         """Whether any fault of a place may hold now."""
-        return bool(self._present(site, now_ms))
+        return bool(self._present(self._lasting[site], now_ms))
 
     def clock_offset_ms(self, now_ms: int) -> int:
         """Clock: how far the gateway's clock is ahead of the truth. A jump with `for_ms` 0 stays for good."""
-        present = self._present(Site.CLOCK, now_ms)
+        present = self._present(self._clock, now_ms)
         if not present:
             return 0
         elapsed, offset = self.elapsed_ms(now_ms), 0
@@ -249,11 +251,11 @@ class FaultInjector:
 
     # -- how a hook decides -----------------------------------------------------------------------------------------
 
-    def _present(self, site: Site, now_ms: int) -> list[_Armed]:
+    def _present(self, group: _Group, now_ms: int) -> list[_Armed]:
         """Return the faults of a place that have begun and not ended by the clock: mostly none, at every call."""
         if self._started_ms is None:
             self._started_ms = now_ms
-        return self._lasting[site].at(now_ms - self._started_ms)
+        return group.at(now_ms - self._started_ms)
 
     def _meet(
         self, site: Site, kinds: frozenset[FaultKind], now_ms: int, subject: str, matches: Callable[[str], bool]
