@@ -17,6 +17,7 @@ from executor.marks import SymbolMarket
 from executor.steering import stop_at_rest
 from executor.trade import Trade
 
+_LONG = Direction.LONG
 NEVER = 1 << 62
 
 
@@ -34,16 +35,18 @@ class Calm:
 
     def lasts(self, now_ms: int, venue_ms: int) -> bool:
         """Return whether it holds at `now_ms` (our clock) and `venue_ms`, at the prices of now."""
-        if now_ms >= self.until_ms or venue_ms >= self.until_venue_ms:
-            return False
+        return now_ms < self.until_ms and venue_ms < self.until_venue_ms and not self.is_passed()
+
+    def is_passed(self) -> bool:
+        """Return whether a price of now lies beyond one of the stops."""
         for market, trigger, is_below in self.stops:
             # The stop watches the last price, or the mark where that is old: neither may have passed it.
             last, mark = market.last_price, market.mark_price
             if last is not None and (last < trigger if is_below else last > trigger):
-                return False
+                return True
             if mark is not None and (mark < trigger if is_below else mark > trigger):
-                return False
-        return True
+                return True
+        return False
 
 
 AT_ONCE = Calm(0)
@@ -58,7 +61,7 @@ def calm_of(desk: Desk, until_ms: int) -> Calm:
         stop = stop_at_rest(desk, trade)
         if stop is None or stop.stop_price is None:
             return AT_ONCE
-        stops.append((desk.market.of(trade.symbol), stop.stop_price, trade.direction is Direction.LONG))
+        stops.append((desk.market.of(trade.symbol), stop.stop_price, trade.direction is _LONG))
         until_venue_ms = min(until_venue_ms, _held_until_ms(trade))
     return Calm(until_ms, until_venue_ms, tuple(stops))
 

@@ -43,7 +43,6 @@ from core.restore import RestoredState
 from executor import audit, deadman, entry, fencing, kill, ledger, valuation
 from executor.account import Account
 from executor.book import Book
-from executor.calm import Calm, calm_of
 from executor.days import DayLedger
 from executor.desk import Desk
 from executor.halts import Halts
@@ -62,6 +61,7 @@ from executor.inputs import (
 from executor.marks import Market
 from executor.outbox import Outbox
 from executor.policy import ExecutionPolicy
+from executor.pulse import Pulse
 from executor.reconcile import Reconciler
 from executor.replies import Replies
 from executor.restoring import restore_trades
@@ -108,14 +108,9 @@ class TradingCore:
         )
         self._income = IncomeBook(restored.last_income_time_ms, restored.booked_incomes)
         self._reconciler = Reconciler(self._income)
-        self._stat_ms: int | None = None
-        self._stat_venue_ms = 0
-        self._mark_at_ms = 0
         self._is_valued = False
-        self._calm: Calm | None = None
-        """How long ticks do no more than value; worked out when asked, unknown after any event but prices and ticks."""
-        self._is_nothing_open = False
-        """The last event but prices was a tick that valued an account without trades: its value stays what it is."""
+        self.pulse = Pulse(self._desk, self._reconciler)
+        """Valuations, and which ticks may be left out."""
         self._replies = Replies(self._desk, self._income, self._reconciler)
         self._handlers = self._event_handlers()
 
@@ -141,9 +136,10 @@ class TradingCore:
     def _take(self, event: Input) -> None:
         kind = type(event)
         if kind is not PriceUpdated and kind is not MarkPriceUpdated:
-            self._is_nothing_open = False
+            pulse = self.pulse
+            pulse.is_nothing_open = False
             if kind is not Tick:
-                self._calm = None
+                pulse.known = None
         if kind is not SignalReceived:
             self._is_valued = False
         desk, now_ms, venue_ms = self._desk, event.received_time_ms, getattr(event, "event_time_ms", 0)
@@ -157,29 +153,9 @@ class TradingCore:
         if handler is not None:
             handler(event)
 
-    def let_pass(self, now_ms: int, venue_ms: int) -> bool:
-        """Let time pass without a tick at `now_ms` (our clock) and `venue_ms`, and return True, where the tick would
-        change nothing else; False when it may be due, in doubt too: then it has to be sent.
-
-        For a caller that would rather not send ticks for nothing: with them and without, the effects are the same.
-        """
-        desk = self._desk
-        if desk.history_start_ms == 0:
-            return False
-        if now_ms > desk.now_ms:  # noqa: PLR1730 - as in `_take`
-            desk.now_ms = now_ms
-        if venue_ms > desk.venue_ms:  # noqa: PLR1730
-            desk.venue_ms = venue_ms
-        now_ms, venue_ms = desk.now_ms, desk.venue_ms
-        calm = self._calm
-        if calm is None:
-            calm = self._calm = calm_of(desk, self._reconciler.due_ms(desk))
-        is_mark_time = now_ms >= self._mark_at_ms
-        if (is_mark_time and not self._is_nothing_open) or self._is_stat_time() or not calm.lasts(now_ms, venue_ms):
-            return False
-        if is_mark_time:
-            self._mark_at_ms = now_ms + desk.policy.mark_every_ms
-        return True
+    def is_trading(self, symbol: str) -> bool:
+        """Return whether anything of ours is open on a symbol, or under way."""
+        return bool(self._desk.book.of_symbol(symbol))
 
     def view(self) -> CoreView:
         """Return a read-only picture for heartbeat, summary and tests."""
@@ -217,15 +193,13 @@ class TradingCore:
         self._restored = RestoredState()
 
     def _on_tick(self, _event: Tick) -> None:
-        desk, calm = self._desk, self._calm
+        desk, pulse = self._desk, self.pulse
         if desk.reads:
             desk.forget_reads()
-        if calm is None or not calm.lasts(desk.now_ms, desk.venue_ms):
-            self._calm = None
+        if not pulse.is_calm():
+            pulse.known = None
             self._look_at_timers()
-        self._write_valuation()
-        if desk.unwinding:  # a limit was reached
-            self._calm = None
+        pulse.value()
 
     def _look_at_timers(self) -> None:
         """Do what is due by time; while it is known to be calm none of it is."""
@@ -244,36 +218,6 @@ class TradingCore:
         self._reconciler.tick(desk)
         if desk.policy.countdown_ms is not None:
             deadman.tick(desk)
-
-    def _write_valuation(self) -> None:
-        desk = self._desk
-        is_marked = desk.now_ms >= self._mark_at_ms
-        if is_marked:
-            self._mark_at_ms = desk.now_ms + desk.policy.mark_every_ms
-            valuation.write_marks(desk, valuation.revalue(desk))
-            kill.watch_limits(desk)
-            self._is_nothing_open = not desk.book.active
-        if self._is_stat_time():
-            desk.stat_due = False
-            self._stat_ms, self._stat_venue_ms = desk.now_ms, desk.venue_ms
-            if not is_marked:
-                valuation.revalue(desk)
-            valuation.write_account_stat(desk)
-
-    def _is_stat_time(self) -> bool:
-        """Every few seconds of ours; sooner where the market's minutes pass faster than that."""
-        desk, policy = self._desk, self._desk.policy
-        if desk.stat_due:
-            return True
-        if self._stat_ms is None:
-            return desk.account.equity is not None
-        waited_ms = desk.now_ms - self._stat_ms
-        if waited_ms >= policy.account_stat_every_ms:
-            return True
-        return (
-            waited_ms >= policy.account_stat_gap_ms
-            and desk.venue_ms - self._stat_venue_ms >= policy.account_stat_venue_ms
-        )
 
     # --- market -------------------------------------------------------------------------------------------------
 

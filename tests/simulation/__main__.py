@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import gc
 import json
 import multiprocessing
 import os
@@ -105,9 +104,8 @@ def _run(jobs: list[Job], processes: int, console: Console, *, stops_early: bool
 
 
 def _prepare_worker() -> None:
-    """Leave interrupts to the parent, and what is loaded already out of every search for garbage."""
+    """Leave interrupts to the parent."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    gc.freeze()
 
 
 def _report(tally: Tally, wall_s: float, job: Job, console: Console) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from core.ids import is_ours
@@ -26,11 +28,14 @@ class Hands:
     def __init__(self, world: World) -> None:
         self._world = world
         self._owner = AccountActions(world.exchange)
+        self.is_tidy = True
+        """Nothing of the owner's has been seen since he put everything right."""
         world.at(world.now_ms + LOOK_MS, self._look)
 
     # --- the machine and the operator -------------------------------------------------------------------------------
 
     def do(self, what: Happening) -> None:
+        self._world.steps.hurry()
         if self._carry_out(what):
             self._world.count(what.act.value)
 
@@ -79,7 +84,7 @@ class Hands:
     def _look(self) -> None:
         world = self._world
         self._resume()
-        if world.elapsed_ms >= world.faults_end_ms or world.rng.random() < TIDY_CHANCE:
+        if not self.is_tidy and (world.elapsed_ms >= world.faults_end_ms or world.rng.random() < TIDY_CHANCE):
             self._tidy()
         world.at(world.now_ms + LOOK_MS, self._look)
 
@@ -94,25 +99,35 @@ class Hands:
             process.feed(ResumeRequested(world.now_ms))
 
     def _tidy(self) -> None:
-        """The owner puts right what he did: foreign orders and positions, leverage, position mode."""
+        """The owner puts right what he did: foreign orders and positions, leverage, position mode. Where he finds
+        nothing he does not look again before he has done something."""
         world = self._world
-        exchange = world.exchange
         world.advance()
+        wrongs = self._wrongs()
+        self.is_tidy = not wrongs
+        for put_right in wrongs:
+            self._try(put_right)
+        world.deliver(world.exchange.drain_events())
+
+    def _wrongs(self) -> list[Callable[[], object]]:
+        """Return what there is to put right, each as the act that does it."""
+        world, exchange = self._world, self._world.exchange
+        wrongs: list[Callable[[], object]] = []
         for order in exchange.open_orders():
             if not is_ours(order.client_order_id):
-                exchange.cancel_order(order.symbol, client_id=order.client_order_id)
+                wrongs.append(partial(exchange.cancel_order, order.symbol, client_id=order.client_order_id))
         for symbol, _ in sorted(world.watch.foreign):
-            self._owner.run(Fault(0, FaultKind.HAND_CLOSE, target=symbol))
+            wrongs.append(partial(self._owner.run, Fault(0, FaultKind.HAND_CLOSE, target=symbol)))
         for config in exchange.symbol_config():
             if config.leverage != LEVERAGE and config.symbol in world.symbols:
-                self._try(lambda symbol=config.symbol: exchange.set_leverage(symbol, LEVERAGE))
+                wrongs.append(partial(exchange.set_leverage, config.symbol, LEVERAGE))
         if exchange.is_hedge_mode != world.is_hedge:
-            self._try(lambda: exchange.set_position_mode(world.is_hedge))
-        world.deliver(exchange.drain_events())
+            wrongs.append(partial(exchange.set_position_mode, world.is_hedge))
+        return wrongs
 
     @staticmethod
-    def _try(action: object) -> None:
+    def _try(action: Callable[[], object]) -> None:
         try:
-            action()  # type: ignore[operator]
+            action()
         except ApiError:
             return  # the exchange refuses it with positions or orders: at the next look

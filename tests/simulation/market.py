@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cache, lru_cache
@@ -91,6 +92,10 @@ class WalkMarket:
         self._ticks = {symbol: 10_000 + 5_000 * i for i, symbol in enumerate(self.symbols)}
         self._last = {symbol: _price(ticks) for symbol, ticks in self._ticks.items()}
         self._next_ms = self.now_ms + self.step_ms
+        self._untold_ms = 0
+        self._drawn = dict(self._ticks)
+        self._ahead: deque[dict[str, int]] = deque()
+        """Steps that were drawn before their time, the nearest first; `_drawn` is the last of them."""
         self._ids = 0
         self._funding_ms = self.now_ms + 4 * 60_000
 
@@ -103,20 +108,50 @@ class WalkMarket:
 
     def _walk(self, to_ms: int) -> Iterator[MarketEvent]:
         """One trade after the other: what a trade causes sees the older prices of the symbols after it."""
-        ticks_of, last, draw = self._ticks, self._last, self._draw
+        ticks_of, last, ahead = self._ticks, self._last, self._ahead
         while self._next_ms <= to_ms:
             now_ms = self.now_ms = self._next_ms
             self._next_ms += self.step_ms
-            for symbol in self.symbols:
-                ticks = ticks_of[symbol]
-                ticks += round(ticks * (draw() * 0.0012 - 0.0006))
-                if ticks < LOWEST:
-                    ticks = LOWEST
+            if not ahead:
+                self._draw_step()
+            is_told = now_ms > self._untold_ms
+            for symbol, ticks in ahead.popleft().items():
                 ticks_of[symbol] = ticks
                 price = last[symbol] = _price(ticks)
                 number = self._ids = self._ids + 1
-                yield MarketTrade(now_ms, symbol, price, VOLUME, number % 2 == 1, number, number, number)
+                if is_told:
+                    yield MarketTrade(now_ms, symbol, price, VOLUME, number % 2 == 1, number, number, number)
         self.now_ms = max(self.now_ms, to_ms)
+
+    def _draw_step(self) -> None:
+        draw, drawn = self._draw, {}
+        for symbol, ticks in self._drawn.items():
+            moved = ticks + round(ticks * (draw() * 0.0012 - 0.0006))
+            drawn[symbol] = moved if moved > LOWEST else LOWEST
+        self._drawn = drawn
+        self._ahead.append(drawn)
+
+    def rest(self, bands: Mapping[str, tuple[Decimal, Decimal]], until_ms: int) -> tuple[int, bool]:
+        """Return the first step to come in which a price will be on an end of its band or beyond, and True; `until_ms`
+        and False when that is none of the steps until then. Looking ahead changes nothing: the walk is its own.
+
+        The trades until then are not told, as they cause nothing; prices follow them all the same. `end_rest` takes
+        that back, when something happens that may make them matter.
+        """
+        ahead = self._ahead
+        for number, at_ms in enumerate(range(self._next_ms, until_ms + 1, self.step_ms) if bands else ()):
+            if number == len(ahead):
+                self._draw_step()
+            drawn = ahead[number]
+            for symbol, (low, high) in bands.items():
+                if not low < _price(drawn[symbol]) < high:
+                    self._untold_ms = at_ms - 1
+                    return at_ms, True
+        self._untold_ms = until_ms
+        return until_ms, False
+
+    def end_rest(self) -> None:
+        self._untold_ms = 0
 
     def depth(self, symbol: str, limit: int) -> tuple[Levels, Levels]:
         return _book(self._ticks[symbol], min(limit, LEVELS))

@@ -8,6 +8,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from core.commands import (
+    FetchBalances,
+    FetchFills,
+    FetchIncome,
     FetchOpenAlgoOrders,
     FetchOpenOrders,
     FetchPositions,
@@ -25,7 +28,6 @@ from core.events import (
     StreamChanged,
     StreamKind,
     StreamState,
-    Tick,
 )
 from core.instrument import Instrument
 from exchange.binance.budget import Budget
@@ -35,23 +37,31 @@ from executor.inputs import Input, LeaseLost, PersistenceFailed, PersistenceReco
 from executor.lanes import ENTRY_PATIENCE_S, EXIT_PATIENCE_S, RETRY_MS, symbol_of
 from executor.policy import ExecutionPolicy
 from executor.setup import SetupReport, SymbolSetup
-from executor.shell import PAUSE_MS_MAX, TICK_MS
 from tests.simulation.acts import Act
 from tests.simulation.feeds import Stream
 from tests.simulation.store import Writer
+from tests.simulation.ticks import Ticks
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
 
-BUSY_MS = 3_000
-"""After a request, an answer or private news the core is ticked finely for so long, else with every market step."""
+VALUED_MS = 10_000
+"""What is open is valued, and the drawdown watched, so often and not every second: nothing here reads the rows."""
 REST_MS = 60_000
 """Halts after a failed stop or a liquidation last a minute here, not a day: a halted symbol proves nothing."""
+POLICY = ExecutionPolicy(
+    stop_failed_rest_ms=REST_MS,
+    authentication_rest_ms=REST_MS,
+    mark_every_ms=VALUED_MS,
+    account_stat_every_ms=3 * VALUED_MS,
+)
 LOOK_MS = 100
 RENEW_MS = 5_000
 DYING_MS = 10_000
 """Who has lost the lease ends, sooner or later."""
 READS = (FetchPositions, FetchOpenOrders, FetchOpenAlgoOrders)
+ROUTINE = frozenset({*READS, FetchBalances, FetchFills, FetchIncome})
+"""What every comparison with the venue reads."""
 
 
 class Process:
@@ -79,9 +89,8 @@ class Process:
         self._held: list[Input] = []
         self._has_failed = False
         self._retry_ms = 0
-        self.busy_until_ms = self._ticked_ms = world.now_ms
-        self._renew_ms = world.now_ms + RENEW_MS
-        self._tick_at_ms = world.now_ms + TICK_MS
+        self.renew_ms = world.now_ms + RENEW_MS
+        self.ticks = Ticks(self)
         self.able_ms = world.now_ms
         """Since when it has been able to act."""
         restored = world.disk.restore()
@@ -93,13 +102,13 @@ class Process:
             next_intent=restored.next_intent,
             restored=restored,
             setup=setup,
-            policy=ExecutionPolicy(stop_failed_rest_ms=REST_MS, authentication_rest_ms=REST_MS),
+            policy=POLICY,
         )
         self.core.set_clock_offset(0)
         self.user, self.market = Stream(self, "private"), Stream(self, "market")
         self.user.connect(world.rng.randint(50, 2_000))
         self.market.connect(world.rng.randint(20, 500))
-        world.at(self._tick_at_ms, self._tick)
+        self.ticks.start()
 
     def now_ms(self) -> int:
         """The clock of the budget."""
@@ -142,7 +151,18 @@ class Process:
             self.writer.crash()
             self.world.on_death(self)
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether it stands still, or hears everything and for a while nothing has stirred it."""
+        if self.is_suspended:
+            return True
+        if self.world.now_ms < self.ticks.stirred_until_ms:
+            return False
+        user, market = self.user, self.market
+        return user.is_ready and market.is_ready and not user.is_deaf and not market.is_deaf
+
     def suspend(self) -> None:
+        self.ticks.catch_up()
         self.is_suspended = True
 
     def wake(self) -> None:
@@ -152,19 +172,16 @@ class Process:
         self.is_suspended = False
         self.able_ms = self.world.now_ms
         held, self._held = self._held, []
-        if self.world.now_ms - self._ticked_ms >= PAUSE_MS_MAX:
-            self.is_paused = True
-        self._ticked_ms = self.world.now_ms
+        self.ticks.resume()
         for event in held:
             self.feed(replace(event, received_time_ms=self.world.now_ms))
-        self._renew_ms = self.world.now_ms + self.world.rng.randint(0, RENEW_MS)
-        self._tick_at_ms = self.world.now_ms
-        self._tick()
+        self.renew_ms = self.world.now_ms + self.world.rng.randint(0, RENEW_MS)
+        self.ticks.go_on()
 
     def _renew(self) -> None:
         """Look at the lease; a disk in trouble tells nothing."""
         world = self.world
-        self._renew_ms = world.now_ms + RENEW_MS
+        self.renew_ms = world.now_ms + RENEW_MS
         if self.lost_lease_ms is not None:
             return
         if world.disk.trouble is None and world.disk.lease_epoch != self.epoch:
@@ -176,25 +193,17 @@ class Process:
         if world.disk.lease_epoch == self.epoch and world.disk.trouble is None:
             world.lease_renewed_ms = world.now_ms
 
-    def _tick(self) -> None:
-        world = self.world
-        now_ms = world.now_ms
-        if now_ms != self._tick_at_ms:
-            return
-        while self.is_alive and not self.is_suspended:
-            if now_ms - self._ticked_ms >= PAUSE_MS_MAX:
-                self.is_paused = True
-            self._ticked_ms = now_ms
-            if now_ms >= self._renew_ms:
-                self._renew()
-            if self._has_failed or self.writer.has_rows:
-                self._retry()
-            if world.every_tick or not self.core.let_pass(now_ms, now_ms):
-                self._hear(Tick(now_ms, now_ms))
-            self._tick_at_ms = now_ms = now_ms + (TICK_MS if now_ms < self.busy_until_ms else world.step_ms)
-            if not world.pass_to(now_ms):
-                world.at(now_ms, self._tick)
-                return
+    def look_after_itself(self, now_ms: int) -> None:
+        """Do what the shell does with every tick: look at the lease, and write what waits."""
+        if now_ms >= self.renew_ms:
+            self._renew()
+        if self.owes_writing:
+            self._retry()
+
+    @property
+    def owes_writing(self) -> bool:
+        """Whether rows wait to be written."""
+        return self._has_failed or self.writer.has_rows
 
     def _retry(self) -> None:
         """Write again what could not be written; a buffer of an idle moment goes out too."""
@@ -208,13 +217,9 @@ class Process:
                 self._has_failed = False
                 self.feed(PersistenceRecovered(world.now_ms))
 
-    def _stay_busy(self) -> None:
-        """Tick finely from now on, for a while."""
-        world = self.world
-        self.busy_until_ms = world.now_ms + BUSY_MS
-        if self._tick_at_ms > world.now_ms + TICK_MS:
-            self._tick_at_ms = world.now_ms + TICK_MS
-            world.at(self._tick_at_ms, self._tick)
+    def _stay_busy(self, *, is_reading: bool) -> None:
+        self.ticks.stay_busy(is_reading=is_reading)
+        self.world.steps.hurry()
 
     # --- events in, effects out -------------------------------------------------------------------------------------
 
@@ -225,24 +230,30 @@ class Process:
         if self.is_suspended:
             self._held.append(event)
             return
-        self._stay_busy()
-        if type(event) is VenueReply and (counts := self.world.watch.take_headers(event)) is not None:
-            weight_1m, orders_10s, orders_1m = counts  # others share the address: those before and beside it
-            self.budget.observe(weight_1m=weight_1m, orders_10s=orders_10s, orders_1m=orders_1m)
+        if type(event) is VenueReply:
+            self._stay_busy(is_reading=type(event.command) in ROUTINE)
+            if (counts := self.world.watch.take_headers(event)) is not None:
+                weight_1m, orders_10s, orders_1m = counts  # others share the address: those before and beside it
+                self.budget.observe(weight_1m=weight_1m, orders_10s=orders_10s, orders_1m=orders_1m)
+            self.take(event)
+            return
+        self._stay_busy(is_reading=False)
         if type(event) is StreamChanged and event.kind is StreamKind.USER:
             self.hears_user = event.state is StreamState.READY
             self.told_ms = self.world.now_ms
-        self._hear(event)
+        self.take(event)
 
     def hear(self, price: PriceUpdated, mark: MarkPriceUpdated | None) -> None:
         """Take market news: routine, it neither keeps busy nor waits for one who stands still."""
-        if self.is_suspended:
+        if self.is_suspended or not self.is_alive:
             return
+        self.ticks.catch_up()
         self.shown_ms[price.symbol] = self.world.now_ms
-        hear = self._hear if self.world.is_traced else self._hear_price
+        hear = self.take if self.world.is_traced else self._hear_price
         hear(price)
         if mark is not None:
             hear(mark)
+        self.ticks.wake_if_passed()
 
     def _hear_price(self, event: PriceUpdated | MarkPriceUpdated) -> None:
         """Take one price: nearly all cause nothing."""
@@ -250,7 +261,8 @@ class Process:
         if effects:
             self._put(effects)
 
-    def _hear(self, event: Input) -> None:
+    def take(self, event: Input) -> None:
+        """Let the core take an event, and carry out what follows."""
         if not self.is_alive:
             return
         world = self.world
@@ -261,6 +273,7 @@ class Process:
             self._put(effects)
 
     def _put(self, effects: list[Effect]) -> None:
+        self.ticks.wake()
         if self.world.disk.trouble is None and not self._lanes:
             self._do("", effects)  # nothing waits, so that lanes make no difference
             return
@@ -312,7 +325,7 @@ class Process:
         return not self.is_alive
 
     def _send(self, command: VenueCommand) -> None:
-        self._stay_busy()
+        self._stay_busy(is_reading=type(command) in ROUTINE)
         refusal = self._refusal_of(command)
         if refusal is None:
             self.world.wire.request(self, command)

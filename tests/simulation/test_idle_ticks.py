@@ -30,9 +30,18 @@ def _lab(**policy: int | None) -> Lab:
 
 
 def _calm_ms(lab: Lab, most_ms: int = 100_000) -> int:
-    """Return for how long ticks may be left out from now on, `most_ms` if longer."""
+    """Return for how long ticks may be left out from now on, `most_ms` if longer. The core says it beforehand, but for
+    marks of which there are none."""
+    due_ms, marks_ms = lab.core.pulse.due_ms() - lab.now_ms, lab.core.pulse._mark_at_ms - lab.now_ms
+    calm_ms = _asked_calm_ms(lab, most_ms)
+    assert min(due_ms, most_ms) <= calm_ms
+    assert calm_ms - due_ms < STEP_MS or due_ms == marks_ms or calm_ms == most_ms
+    return calm_ms
+
+
+def _asked_calm_ms(lab: Lab, most_ms: int) -> int:
     for ms in range(STEP_MS, most_ms, STEP_MS):
-        if not lab.core.let_pass(lab.now_ms + ms, lab.now_ms + ms):
+        if not lab.core.pulse.let_pass(lab.now_ms + ms, lab.now_ms + ms):
             return ms
     return most_ms
 
@@ -76,8 +85,8 @@ def test_the_longest_holding_time_ends_the_calm() -> None:
     lab.open_long(max_holding_ms=30_000)
     opened_ms = lab.trade().opened_time_ms
     assert opened_ms is not None
-    assert lab.core.let_pass(lab.now_ms + 1, opened_ms + 29_999)
-    assert not lab.core.let_pass(lab.now_ms + 1, opened_ms + 30_000)
+    assert lab.core.pulse.let_pass(lab.now_ms + 1, opened_ms + 29_999)
+    assert not lab.core.pulse.let_pass(lab.now_ms + 1, opened_ms + 30_000)
 
 
 def test_the_end_of_a_halt_and_of_the_day_end_the_calm() -> None:
@@ -87,15 +96,15 @@ def test_the_end_of_a_halt_and_of_the_day_end_the_calm() -> None:
     assert _calm_ms(lab) == 19_000
     lab.run(20_000)
     midnight_ms = lab.now_ms - lab.now_ms % DAY_MS + DAY_MS
-    assert lab.core.let_pass(lab.now_ms + 1, midnight_ms - 1)
-    assert not lab.core.let_pass(lab.now_ms + 1, midnight_ms)
+    assert lab.core.pulse.let_pass(lab.now_ms + 1, midnight_ms - 1)
+    assert not lab.core.pulse.let_pass(lab.now_ms + 1, midnight_ms)
 
 
 @pytest.mark.parametrize("kind", [PriceUpdated, MarkPriceUpdated])
 def test_a_price_beyond_the_stop_ends_the_calm(kind: type) -> None:
     lab = _lab()
     lab.open_long()
-    assert lab.core.let_pass(lab.now_ms, lab.now_ms)
+    assert lab.core.pulse.let_pass(lab.now_ms, lab.now_ms)
     stop = lab.trade().stop_price
     assert stop is not None
     beyond = stop - D("0.1")
@@ -103,12 +112,13 @@ def test_a_price_beyond_the_stop_ends_the_calm(kind: type) -> None:
         lab.feed(PriceUpdated(BTC, beyond, lab.now_ms, lab.now_ms))
     else:
         lab.feed(MarkPriceUpdated(BTC, beyond, beyond, D(0), lab.now_ms + 1, lab.now_ms, lab.now_ms))
-    assert not lab.core.let_pass(lab.now_ms, lab.now_ms)
+    assert lab.core.pulse.due_ms() == 0
+    assert not lab.core.pulse.let_pass(lab.now_ms, lab.now_ms)
 
 
 def _suspect(lab: Lab) -> None:
     lab.core._desk.suspect(BTC, PositionSide.BOTH)
-    lab.core._calm = None  # nothing but an event makes one suspect a leg
+    lab.core.pulse.known = None  # nothing but an event makes one suspect a leg
 
 
 def _lose_the_answer(lab: Lab) -> None:
@@ -130,7 +140,8 @@ def _lose_the_answer(lab: Lab) -> None:
 def test_open_business_ends_the_calm_at_once(happen: Callable[[Lab], None]) -> None:
     lab = _lab()
     happen(lab)
-    assert not lab.core.let_pass(lab.now_ms, lab.now_ms)
+    assert lab.core.pulse.due_ms() <= lab.now_ms
+    assert not lab.core.pulse.let_pass(lab.now_ms, lab.now_ms)
 
 
 def test_a_reconciliation_without_answers_ends_the_calm_when_it_is_given_up() -> None:
@@ -143,14 +154,15 @@ def test_a_reconciliation_without_answers_ends_the_calm_when_it_is_given_up() ->
 
 def test_a_core_that_has_not_begun_or_keeps_a_countdown_gets_every_tick() -> None:
     begun = Lab(ready=False)
-    assert not begun.core.let_pass(begun.now_ms, begun.now_ms)
+    assert begun.core.pulse.due_ms() == 0
+    assert not begun.core.pulse.let_pass(begun.now_ms, begun.now_ms)
     lab = _lab(countdown_ms=9_000)
-    assert not lab.core.let_pass(lab.now_ms, lab.now_ms)
+    assert not lab.core.pulse.let_pass(lab.now_ms, lab.now_ms)
 
 
 def test_time_that_passes_without_a_tick_is_known() -> None:
     lab = _lab()
-    assert lab.core.let_pass(lab.now_ms + 500, lab.now_ms + 400)
+    assert lab.core.pulse.let_pass(lab.now_ms + 500, lab.now_ms + 400)
     lab.feed(KillRequested("test", lab.now_ms + 600))
     assert lab.rows.halts["*", "kill"].since_time_ms == lab.now_ms + 400
 
@@ -162,10 +174,10 @@ def passed(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
     handle = TradingCore.handle
 
     def checked(core: TradingCore, event: Input) -> list[Effect]:
-        passes = type(event) is Tick and core.let_pass(event.received_time_ms, event.event_time_ms)
+        passes = type(event) is Tick and core.pulse.let_pass(event.received_time_ms, event.event_time_ms)
         desk = core._desk
         before = _picture(core) if passes else ""
-        core._calm = None  # so that the tick looks at everything
+        core.pulse.known = None  # so that the tick looks at everything
         effects = handle(core, event)
         if passes:
             passed.append(desk.now_ms)
@@ -182,7 +194,7 @@ def _picture(core: TradingCore) -> str:
     # The time of the next mark is not in it: with nothing open a mark writes nothing.
     state = (desk.book.active, desk.inflight, desk.suspects, desk.held, desk.unwinding, desk.link, desk.days.day)
     money = (desk.account.peak_equity, desk.account.day_start_equity, desk.account.margin_used)
-    return f"{state} {money} {desk.halts.active()} {desk.wanted_reconcile} {core._stat_ms}"
+    return f"{state} {money} {desk.halts.active()} {desk.wanted_reconcile} {core.pulse._stat_ms}"
 
 
 @pytest.mark.parametrize(("seed", "hedge"), [(3, False), (4, True)])

@@ -15,17 +15,15 @@ from heapq import heappush as _push
 from random import Random
 from typing import TYPE_CHECKING
 
-from core.enums import Direction, PositionMode
-from core.events import MarkPriceUpdated, PriceUpdated, SignalReceived
+from core.enums import PositionMode
 from core.instrument import Instrument
 from core.limits import RiskLimits, SizingPolicy, SymbolLimits, TradingConfig
 from core.records import AlertRecord
-from core.signal import ExitPlan, Signal
 from simulator.engine.config import ExchangeConfig
 from simulator.engine.events import AccountEvent, ExchangeEvent
 from simulator.faults.desk import FaultDesk
 from simulator.faults.injector import FaultInjector
-from simulator.faults.kinds import FaultKind
+from simulator.faults.kinds import FaultKind, Site
 from simulator.faults.schedule import Fault
 from simulator.market.model import MarketTrade
 from tests.simulation.acts import NOTHING, Act, plan_for
@@ -33,6 +31,7 @@ from tests.simulation.excuses import Excuses
 from tests.simulation.hands import LEASE_TTL_MS, Hands
 from tests.simulation.market import WalkMarket
 from tests.simulation.process import REST_MS, Process
+from tests.simulation.steps import Steps
 from tests.simulation.store import Disk
 from tests.simulation.watcher import Watcher
 from tests.simulation.wire import Wire
@@ -41,11 +40,8 @@ if TYPE_CHECKING:
     from simulator.server.ports import MarketFeed
 
 D = Decimal
-ZERO = D(0)
 START_MS = 1_760_000_000_000
 SYMBOLS = ("AAAUSDT", "BBBUSDT", "CCCUSDT")
-MARK_EVERY = 3
-"""The mark price is told with every third trade of a symbol."""
 QUIET_MS = 15_000
 """The market rests at the end, so that the last news can arrive."""
 FRAMES = frozenset(
@@ -58,6 +54,8 @@ FRAMES = frozenset(
         FaultKind.STREAM_DUPLICATE,
     }
 )
+LAST = 1 << 40
+"""Above every number of what is queued."""
 RESYNC_EVERY = 500
 """After so many private events positions and stops are compared wholly, not just where something happened."""
 
@@ -139,9 +137,6 @@ class World:
         self._until_ms = 0
         self._seen = 0
         self._events = 0
-        self._signals = 0
-        self._signal_chance = step_ms / 1_000 / signal_pause_s
-        self._prices_told = 0
         self.bends_frames = False
         self._bends = [(fault.at_ms, fault.until_ms) for fault in self.plan.schedule.faults if fault.kind in FRAMES]
         self._build_exchange(hedge=hedge)
@@ -149,9 +144,9 @@ class World:
         self.lease_renewed_ms = START_MS
         self.processes: list[Process] = []
         self.process: Process | None = None
+        self.steps = Steps(self, signal_pause_s)
         self.start_process()
         self.hands = Hands(self)
-        self.at(START_MS + step_ms, self._market_step)
         self._schedule()
 
     def _build_exchange(self, *, hedge: bool) -> None:
@@ -166,10 +161,12 @@ class World:
             self.exchange.set_position_mode(True)
 
     def _schedule(self) -> None:
-        """Look at the faults whenever one begins or ends; let the acts happen at their times."""
+        """Look at the faults whenever one begins or ends; let the acts happen at their times. Faults of requests and of
+        the clock change nothing but what the next request meets: they need no look."""
         times = set()
         for fault in self.plan.schedule.faults:
-            times |= {fault.at_ms, fault.until_ms or fault.at_ms}
+            if fault.site not in (Site.REST, Site.CLOCK):
+                times |= {fault.at_ms, fault.until_ms or fault.at_ms}
         for at_ms in sorted(times):
             self.at(START_MS + at_ms, self._tick_faults)
         for each in self.plan.happenings:
@@ -190,6 +187,11 @@ class World:
         self._seq = seq = self._seq + 1
         now_ms = self.now_ms
         _push(self._queue, (time_ms if time_ms > now_ms else now_ms, seq, action))
+
+    def at_last(self, time_ms: int, action: Callable[[], None]) -> None:
+        """Do `action` after everything else that happens at `time_ms`: ticks, of which some are left out."""
+        self._seq = seq = self._seq + 1
+        _push(self._queue, (time_ms, LAST + seq, action))
 
     def between(self, low: int, high: int) -> int:
         """Draw a whole number from `low` to below `high`: the very draw of `randrange`, without its checks."""
@@ -238,11 +240,12 @@ class World:
         self.process = Process(self, self.epoch)
         self.processes.append(self.process)
         for symbol in self.symbols:
-            self._tell_price(symbol)
+            self.steps.tell(symbol)
 
     def on_death(self, process: Process) -> None:
         self.note(f"process {process.epoch} ended")
         self.processes.remove(process)
+        self.steps.hurry()
         if process is self.process:
             self.process = None
             self.at(self.now_ms + self.rng.randint(200, 20_000), self._restart)
@@ -269,21 +272,24 @@ class World:
     # --- the exchange -----------------------------------------------------------------------------------------------
 
     def advance(self) -> None:
-        self.deliver(self.exchange.advance(min(self.now_ms, self._market_end_ms)))
+        now_ms, end_ms = self.now_ms, self._market_end_ms
+        events = self.exchange.advance(now_ms if now_ms < end_ms else end_ms)
+        if events or len(self.injector.fired) != self._seen:
+            self.deliver(events)
 
     def deliver(self, events: list[ExchangeEvent]) -> None:
         """Show events to the watcher at once and to the processes through their streams."""
-        processes = self.processes
+        processes, before = self.processes, self._events
         for event in events:
             if type(event) is MarketTrade:
-                if processes:
-                    self._tell_price(event.symbol)
-                continue
+                continue  # prices are told step by step
             self._events += 1
             self.watch.on_event(event)
             symbol = _symbol_of(event)
             for process in processes:
                 process.user.push_private(event, symbol)
+        if self._events != before:
+            self.steps.hurry()
         if self._events >= RESYNC_EVERY:
             self._events = 0
             self.watch.resync()
@@ -296,19 +302,9 @@ class World:
             if self.is_traced:
                 self.note(f"fault {one.fault} on {one.subject}")
             self.excuses.note_fired(one)
+            if one.fault.site is Site.HAND:
+                self.hands.is_tidy = False
         self._seen = len(fired)
-
-    def _tell_price(self, symbol: str) -> None:
-        """Tell every process a price, and the mark with it while the trader is busy or when its turn has come."""
-        now = self.now_ms
-        self._prices_told = number = self._prices_told + 1
-        shown, process = self.shown, self.process
-        price, mark = PriceUpdated(symbol, shown.last_price(symbol), now, now), None
-        if number // len(self.symbols) % MARK_EVERY == 0 or (process is not None and now < process.busy_until_ms):
-            at = shown.mark_price(symbol)
-            mark = MarkPriceUpdated(symbol, at, at, ZERO, self.market.next_funding_ms(symbol), now, now)
-        for process in tuple(self.processes):
-            process.market.push_price(price, mark)
 
     def _tick_faults(self) -> None:
         """Let the venue's faults begin, end and happen that are due."""
@@ -318,6 +314,7 @@ class World:
         self.desk.tick()
         self.deliver(self.exchange.drain_events())
         self.watch.resync()
+        self.steps.hurry()
 
     def cut_streams(self, fault: Fault) -> str:
         cut = 0
@@ -340,37 +337,6 @@ class World:
     def count(self, name: str) -> None:
         self.injected[name] += 1
         self.note(f"act {name}")
-
-    # --- regular life -----------------------------------------------------------------------------------------------
-
-    def _market_step(self) -> None:
-        if self.is_resting:
-            return
-        self.advance()
-        self.exchange.release_stuck()
-        if self.now_ms < self.end_ms - 120_000 and self.rng.random() < self._signal_chance:
-            self._signal()
-        self.at(self.now_ms + self.step_ms, self._market_step)
-
-    def _signal(self) -> None:
-        self._signals += 1
-        symbol = self.rng.choice(self.symbols)
-        stop = D(self.rng.randint(20, 60)) / 10_000
-        signal = Signal(
-            signal_id=f"sim:{self._signals}",
-            strategy="sim",
-            symbol=symbol,
-            interval="1m",
-            direction=self.rng.choice((Direction.LONG, Direction.SHORT)),
-            candle_open_time_ms=self.now_ms,
-            reference_price=self.shown.last_price(symbol),
-            exits=ExitPlan(stop_fraction=stop, target_fraction=stop * 2),
-            event_time_ms=self.now_ms,
-            received_time_ms=self.now_ms,
-            max_holding_ms=self.rng.choice((None, 30_000, 90_000)),
-        )
-        for process in list(self.processes):
-            process.feed(SignalReceived(signal, self.now_ms, self.now_ms))
 
     def faults_by_name(self) -> Counter[str]:
         """Return how many of each kind took hold: a fault that met many calls counts once."""

@@ -40,6 +40,6 @@ def looks(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[bool, int]]:
 
 @pytest.mark.parametrize(("seed", "hedge"), [(3, False), (4, True)])
 def test_steer_of_a_trade_at_rest_would_change_nothing(looks: dict[bool, int], seed: int, hedge: bool) -> None:
-    run_seed(Job(seed, 12, hedge))
+    run_seed(Job(seed, 16, hedge))
     assert looks[True] > 100
     assert looks[False] > 100
