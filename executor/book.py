@@ -146,6 +146,11 @@ class Book:
     def is_seen(self, symbol: str, trade_id: int) -> bool:
         return trade_id in self._seen.get(symbol, ())
 
+    def unseen(self, fills: Iterable[FillReport]) -> Iterator[FillReport]:
+        """Yield those that are not booked when their turn comes; nearly all of a list that is read again are."""
+        seen = self._seen
+        return (fill for fill in fills if fill.trade_id not in seen[fill.symbol])
+
     def mark_seen(self, symbol: str, trade_id: int) -> None:
         """Remember a booked trade id. The oldest are forgotten: read again, they are older than any open trade."""
         seen = self._seen[symbol]

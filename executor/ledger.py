@@ -36,8 +36,8 @@ def take_listed_fills(desk: Desk, fills: Iterable[FillReport]) -> list[Trade]:
     changed: list[Trade] = []
     # After a restart most of the list is older than every trade that we know: rows of an earlier process.
     older_ms = 0 if desk.book.unexplained else desk.book.oldest_ms
-    for fill in fills:
-        if desk.book.is_seen(fill.symbol, fill.trade_id) or (fill.symbol, fill.trade_id) in desk.held:
+    for fill in desk.book.unseen(fills):
+        if (fill.symbol, fill.trade_id) in desk.held:
             continue
         owner = desk.book.owner_of_fill(fill)
         if owner is not None:

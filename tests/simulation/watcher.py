@@ -58,6 +58,8 @@ class Watcher:
         self._since: dict[tuple[str, LegKey], int] = {}
         self._paused: dict[int, tuple[int, int]] = {}
         self._weights: deque[tuple[int, int, int]] = deque()
+        self._counts, self._span = (0, 0, 0), 0
+        """Weight of this minute, orders of these ten seconds and of this minute; the number of these ten seconds."""
         self._stated: dict[int, tuple[int, int, int]] = {}
         """What the headers of the answer to each request say, by the identity of its command."""
         self._told: set[str] = set()
@@ -72,7 +74,7 @@ class Watcher:
     def on_arrival(self, process: Process, command: VenueCommand, call: Call, sent_ms: int) -> None:
         """A request has come in; the exchange has not seen it yet."""
         self._count_request(call)
-        self._stated[id(command)] = self._counts()
+        self._stated[id(command)] = self._counts
         if type(command) is SubmitOrder:
             self._check_order(process, command, sent_ms)
         elif type(command) is CancelOrder:
@@ -96,6 +98,7 @@ class Watcher:
         now_ms, entries = self.world.now_ms, self._weights
         self.checks["I-18"] += 1
         entries.append((now_ms, call.weight, call.orders))
+        self._add_up(now_ms, call)
         while entries[0][0] <= now_ms - 60_000:
             entries.popleft()
         if len(entries) * 40 < WEIGHT_MAX and len(entries) < ORDERS_10S_MAX:
@@ -106,12 +109,15 @@ class Watcher:
         if orders_10s > ORDERS_10S_MAX or sum(entry[2] for entry in entries) > ORDERS_1M_MAX:
             self.fail("I-18 more orders than the venue allows")
 
-    def _counts(self) -> tuple[int, int, int]:
-        """The venue's own counts: weight of this minute, orders of these ten seconds and of this minute."""
-        now_ms = self.world.now_ms
-        minute = [entry for entry in self._weights if entry[0] >= now_ms - now_ms % 60_000]
-        orders_10s = sum(entry[2] for entry in minute if entry[0] >= now_ms - now_ms % 10_000)
-        return sum(entry[1] for entry in minute), orders_10s, sum(entry[2] for entry in minute)
+    def _add_up(self, now_ms: int, call: Call) -> None:
+        """The venue's own counts begin anew with each minute, and with each ten seconds."""
+        weight, orders_10s, orders_1m = self._counts
+        span, self._span = self._span, now_ms // 10_000
+        if span != self._span:
+            orders_10s = 0
+            if span // 6 != self._span // 6:
+                weight = orders_1m = 0
+        self._counts = (weight + call.weight, orders_10s + call.orders, orders_1m + call.orders)
 
     def take_headers(self, reply: VenueReply) -> tuple[int, int, int] | None:
         """Return the counts that came with an answer of the venue, None if none did or it cannot be read."""
