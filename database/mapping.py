@@ -14,6 +14,7 @@ from enum import Enum, StrEnum
 from types import NoneType, UnionType
 from typing import Any, TypeVar, get_args, get_type_hints
 
+import orjson
 from sqlmodel import SQLModel
 
 from core.candle import ClosedCandle
@@ -108,7 +109,8 @@ def from_row(record_type: type[R], row: Mapping[str, Any]) -> R:
 
 
 def dump_json(value: Mapping[str, Any]) -> str:
-    return json.dumps(dict(value), separators=(",", ":"), ensure_ascii=False)
+    """Return the text of a row's column: written for every candle and signal while others want the interpreter."""
+    return orjson.dumps(dict(value)).decode()
 
 
 @dataclass(frozen=True, slots=True)
