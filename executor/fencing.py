@@ -23,8 +23,8 @@ WRITES = (SubmitOrder, CancelOrder, SetLeverage, SetMarginType, SetPositionMode,
 def refusal_of(desk: Desk, command: VenueCommand, now_ms: int) -> str | None:
     """Return why a request must not leave at `now_ms` (our clock), or None.
 
-    Asked when its write is on disk and it is about to leave: a latch may have come meanwhile, or the process may have
-    stood still since it decided. Nothing but a lost lease holds back an exit.
+    Asked when its write is on disk and it is about to leave: a latch may have come meanwhile, a stream may have gone,
+    or the process may have stood still since it decided. Nothing but a lost lease holds back an exit.
     """
     if desk.link.lease_lost and isinstance(command, WRITES):
         return "another process trades this account"
@@ -38,6 +38,11 @@ def _refusal_of_entry(desk: Desk, symbol: str, now_ms: int) -> str | None:
         return "the kill switch is on"
     if symbol in desk.unwinding:
         return f"{symbol} is being flattened"
+    if desk.halts.blocking(symbol) is not None:
+        return f"{symbol} was halted since the entry was decided"
+    link = desk.link
+    if not (link.user_ready and link.market_ready and link.reconciled):
+        return "a stream was lost or a comparison became due since the entry was decided"
     age_ms, limit_ms = desk.market.of(symbol).price_age_ms(now_ms), desk.config.limits.stale_data_ms
     if age_ms is None or age_ms > limit_ms:
         return f"the price of {symbol} has grown old since the entry was decided ({age_ms} ms, at most {limit_ms})"

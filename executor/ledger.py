@@ -145,8 +145,6 @@ def book_foreign(desk: Desk, fill: FillReport) -> Trade | None:
     trade = _concerned(desk, fill)
     if trade is None:
         _record_foreign(desk, fill)
-        if fill.event_time_ms > desk.start_ms:  # one from before may be an earlier process's, of a trade that is over
-            desk.strangers.note(fill)
         return None
     desk.book.mark_seen(fill.symbol, fill.trade_id)
     _book(desk, trade, fill, None)
@@ -177,6 +175,9 @@ def _record_foreign(desk: Desk, fill: FillReport) -> None:
     symbol = fill.symbol
     desk.book.mark_seen(symbol, fill.trade_id)
     desk.out.write(symbol, fill_record(fill, desk.now_ms), durable=True)
+    # One that an earlier process has booked may be of a trade that is over.
+    if fill.event_time_ms > desk.start_ms or fill.trade_id > desk.last_trade_ids.get(symbol, fill.trade_id):
+        desk.strangers.note(fill)
     desk.positions.note_activity(symbol, desk.now_ms)
     desk.suspect(symbol, fill.position_side)
 

@@ -27,11 +27,17 @@ class Strangers:
             fills.clear()
 
     def take(self, key: LegKey, quantity: Decimal) -> list[FillReport]:
-        """Return and forget the fills of a leg where they add up to exactly `quantity` (signed), else nothing."""
-        fills = self._fills.get(key)
-        if not fills or _total(fills) != quantity:
-            return []
-        return self._fills.pop(key)
+        """Return the newest fills of a leg that add up to exactly `quantity` (signed) and forget all, else nothing.
+
+        Older ones may be of a position that is over, whose end nobody has told.
+        """
+        fills, total = self._fills.get(key, []), Decimal(0)
+        for place in range(len(fills) - 1, -1, -1):
+            total += fills[place].side.sign * fills[place].quantity
+            if total == quantity:
+                del self._fills[key]
+                return fills[place:]
+        return []
 
 
 def _total(fills: list[FillReport]) -> Decimal:

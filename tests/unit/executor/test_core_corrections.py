@@ -216,9 +216,19 @@ def test_strangers_fills_that_do_not_make_the_difference_stay_his() -> None:
     for fill in fills:
         strangers.note(fill)
     key = (BTC, PositionSide.BOTH)
-    assert strangers.take(key, D(2)) == strangers.take((BTC, PositionSide.LONG), D(4)) == []
+    assert strangers.take(key, D(3)) == strangers.take((BTC, PositionSide.LONG), D(4)) == []
     assert strangers.take(key, D(4)) == fills
     assert strangers.take(key, D(4)) == []
+
+
+def test_strangers_newest_fills_count_where_an_older_position_ended_unheard() -> None:
+    strangers = Strangers()
+    old, new = _bought(1), replace(_bought(2), quantity=D("0.5"))
+    for fill in (replace(old, side=Side.SELL), new):
+        strangers.note(fill)
+    key = (BTC, PositionSide.BOTH)
+    assert strangers.take(key, D("0.5")) == [new]
+    assert strangers.take(key, D(-1)) == [], "what was left is over"
 
 
 def test_strangers_position_that_is_over_is_forgotten() -> None:

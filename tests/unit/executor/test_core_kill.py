@@ -125,6 +125,26 @@ def test_entry_that_the_process_slept_over_is_not_sent_and_an_exit_is() -> None:
     assert lab.core.refusal_of(replace(command, priority=Priority.EXIT), late_ms) is None
 
 
+@pytest.mark.parametrize("kind", [StreamKind.USER, StreamKind.MARKET])
+def test_entry_that_waited_for_its_commit_is_not_sent_once_a_stream_was_lost(kind: StreamKind) -> None:
+    lab = Lab()
+    lab.signal()
+    command = lab.submitted(Leg.ENTRY)[0]
+    lab.stream(kind, StreamState.LOST)
+    assert "a stream was lost" in (lab.core.refusal_of(command, lab.now_ms) or "")
+    assert lab.core.refusal_of(replace(command, priority=Priority.EXIT), lab.now_ms) is None
+
+
+def test_entry_that_waited_for_its_commit_is_not_sent_once_its_symbol_was_halted() -> None:
+    lab = Lab()
+    lab.signal()
+    command = lab.submitted(Leg.ENTRY)[0]
+    lab.core._desk.halt(ETH, "volatility", "moved too far", 60_000)
+    assert lab.core.refusal_of(command, lab.now_ms) is None
+    lab.core._desk.halt(BTC, "volatility", "moved too far", 60_000)
+    assert lab.core.refusal_of(command, lab.now_ms) == "BTCUSDT was halted since the entry was decided"
+
+
 def test_kill_with_entry_in_doubt_that_filled_closes_it() -> None:
     lab = Lab()
     lab.hold_events = True
