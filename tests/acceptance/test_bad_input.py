@@ -174,7 +174,7 @@ def prepare_databases(stage: Stage) -> None:
 def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     place = Place(tmp_path_factory.mktemp("bad"))
     prepare_files(place.folder)
-    with place.running("exchange", "--port", "0", "--speed", "600", "--start", "2026-01-03T04:00") as exchange:
+    with place.running("exchange", "--port", "0", "--speed", "60", "--start", "2026-01-03T04:00") as exchange:
         address = re.compile(r"REST +(http://\S+)")
         wait_for(lambda: address.search(exchange.output), 60, "the exchange printed its address")
         found = address.search(exchange.output)

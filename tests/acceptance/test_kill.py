@@ -14,7 +14,10 @@ from tests.acceptance.support import Place, assert_sound, entries_at, exchange_o
 pytestmark = pytest.mark.slow
 
 
-@pytest.mark.parametrize(("victims", "entries"), [("trader", 1), ("exchange", 3), ("both", 5), ("trader", 8)])
+@pytest.mark.parametrize(
+    ("victims", "entries"),
+    [pytest.param("trader", 1, marks=pytest.mark.extended), ("exchange", 3), ("both", 5), ("trader", 8)],
+)
 def test_killed_processes_start_again_without_doubled_order_or_naked_position(
     tmp_path: Path, victims: str, entries: int
 ) -> None:
