@@ -9,6 +9,7 @@ SDK wrote it. Pooling, TLS, time-outs and the exceptions are those of `requests`
 from __future__ import annotations
 
 import os
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -86,7 +87,7 @@ class _OneHostAdapter(HTTPAdapter):
 
     def __init__(self, connections: int, on_written: Callable[[], None], *, has_proxy: bool) -> None:
         super().__init__(pool_connections=1, pool_maxsize=connections, max_retries=0)
-        self._on_written = on_written
+        self.on_written = on_written
         self._has_proxy = has_proxy
         self._pool: Any = None
 
@@ -97,7 +98,7 @@ class _OneHostAdapter(HTTPAdapter):
             pool = super().get_connection_with_tls_context(request, verify, proxies=proxies, cert=cert)
             super().cert_verify(pool, request.url or "", verify, cert)  # type: ignore[no-untyped-call]
             self._pool = pool
-            self._pool.ConnectionCls = _telling(self._pool.ConnectionCls, self._on_written)
+            self._pool.ConnectionCls = _telling(self._pool.ConnectionCls, weakref.ref(self))
         return self._pool
 
     def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
@@ -119,12 +120,17 @@ class _OneHostAdapter(HTTPAdapter):
         return response
 
 
-def _telling(kind: type[Any], on_written: Callable[[], None]) -> type[Any]:
-    """Return a class of connections that tell between writing a request and reading its answer."""
+def _telling(kind: type[Any], adapter: weakref.ref[_OneHostAdapter]) -> type[Any]:
+    """Return a class of connections that tell between writing a request and reading its answer.
+
+    They know the adapter weakly: urllib3 keeps the connections of a pool until the pool is gone, so that a pool which
+    its connections keep would never go, nor the sockets.
+    """
 
     class Connection(kind):  # type: ignore[misc]
         def getresponse(self) -> Any:
-            on_written()
+            if (owner := adapter()) is not None:
+                owner.on_written()
             return super().getresponse()
 
     return Connection

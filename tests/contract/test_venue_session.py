@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import gzip
+import weakref
 from collections.abc import AsyncIterator
 
 import pytest
@@ -98,6 +100,23 @@ async def test_session_uses_one_connection_for_requests_that_follow_one_another(
         await asyncio.to_thread(session.request, "GET", url(venue), "", None, {}, 2.0)
     assert len(ports) == 3
     assert len(set(ports)) == 1
+
+
+async def test_session_that_nobody_holds_any_more_goes_with_its_connections(venue: VenueDouble) -> None:
+    venue.answers["POST", PATH] = {}
+    written: list[int] = []
+
+    def use_and_drop() -> weakref.ref[VenueSession]:
+        held: list[VenueSession] = []  # the callback knows the session, as that of the client does
+        session = VenueSession(venue.settings, 2, Heard(), lambda: written.append(len(held)))
+        held.append(session)
+        session.request("POST", url(venue), "symbol=A", None, {}, 2.0)
+        return weakref.ref(session)
+
+    gone = await asyncio.to_thread(use_and_drop)
+    assert written == [1]
+    gc.collect()
+    assert gone() is None
 
 
 async def test_session_keeps_no_cookies(venue: VenueDouble) -> None:
