@@ -274,9 +274,8 @@ class Trade:
 
     def reassign(self, row: FillRecord, order: TrackedOrder, *, is_its: bool) -> None:
         """Give a booked fill to `order`, or take it from it for somebody else. Results and fees stay as they are."""
-        quantity, cost = (
-            (row.quantity, row.price * row.quantity) if is_its else (-row.quantity, -row.price * row.quantity)
-        )
+        quantity = row.quantity if is_its else -row.quantity
+        cost = row.price * quantity
         order.booked += quantity
         order.booked_cost += cost
         if row.side is self.direction.entry_side:
