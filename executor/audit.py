@@ -78,12 +78,20 @@ def _adopt(desk: Desk, key: LegKey, fact: PositionFact) -> Trade | None:
         _block_foreign(desk, symbol, fact.quantity)
         return None
     wanted = max(ZERO, fact.quantity * trade.direction.sign)
-    if wanted == trade.leaves:
-        # One-way mode: our part is gone and the rest points the other way.
+    if wanted == trade.leaves or _is_opened_after(desk, trade, fact):
+        # Our part is gone: the rest points the other way (one-way mode), or a stranger has opened it since.
         _block_foreign(desk, symbol, fact.quantity)
         return None
     correct(desk, trade, wanted - trade.leaves)
     return trade
+
+
+def _is_opened_after(desk: Desk, trade: Trade, fact: PositionFact) -> bool:
+    """True when the trade is flat and all that the leg holds are a stranger's fills after its last one."""
+    if trade.leaves or trade.entry is None or not trade.entry.has_ended:
+        return False
+    key = (trade.symbol, trade.position_side)
+    return desk.strangers.opened_after(key, fact.quantity, trade.last_fill_time_ms)
 
 
 def _block_foreign(desk: Desk, symbol: str, quantity: Decimal) -> None:

@@ -7,9 +7,12 @@ suffices there.
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 from core.commands import Accepted, FetchPositions, IdentifyOrder, QueryOrder, RefusalKind, Refused, VenueReply
 from core.enums import Leg, OrderService, Priority
 from core.orders import AlgoOrderReport, OrderReport
+from executor.account import LegKey
 from executor.desk import Desk
 from executor.ledger import fills_command, note_identity, recognise
 from executor.tracked import ENDED, Phase, TrackedOrder
@@ -146,7 +149,19 @@ def _nothing_happened(desk: Desk, order: TrackedOrder, expires_ms: int) -> bool:
     """True when position and trade list, both read after the request's life, hold nothing unexplained."""
     key = (order.symbol, order.position_side)
     fact = desk.positions.get(*key)
-    if fact is None or fact.as_of_ms <= expires_ms or fact.quantity != desk.expected(key):
+    if fact is None or fact.as_of_ms <= expires_ms or not _is_explained(desk, key, fact.quantity):
         return False
     holds = any(held.fill.symbol == order.symbol for held in desk.held.values())
     return not holds and desk.fills_read_ms.get(order.symbol, -1) > expires_ms
+
+
+def _is_explained(desk: Desk, key: LegKey, quantity: Decimal) -> bool:
+    """True when our fills and those of strangers make exactly the venue's quantity.
+
+    A stranger's fills that went the way of our exits, beyond what had entered, are in the rows of an open trade.
+    """
+    rest = quantity - desk.expected(key)
+    trade = desk.book.open_on(*key)
+    if rest and trade is not None and trade.exited > trade.entered:
+        rest -= (trade.entered - trade.exited) * trade.direction.sign
+    return not rest or bool(desk.strangers.find(key, rest))

@@ -11,7 +11,7 @@ from dataclasses import replace
 from decimal import Decimal
 
 from core.commands import FetchFills, IdentifyOrder
-from core.enums import Leg, Severity
+from core.enums import Leg, PositionSide, Severity
 from core.orders import FillReport
 from core.records import ExitReason, TradeState
 from executor.corrections import claimant, explain
@@ -54,21 +54,27 @@ def take_listed_fills(desk: Desk, fills: Iterable[FillReport]) -> list[Trade]:
 def settle_held(desk: Desk) -> list[Trade]:
     """Give held fills to their orders where these are known now, ask whose they are where not; returns changed trades.
 
-    A fill of which the venue does not say whose it is goes to the likeliest order after some seconds.
+    A fill of which the venue does not say whose it is goes to the likeliest order after some seconds. Those of one leg
+    are settled as they were made: whether one concerns a trade depends on what those before it have left of it.
     """
     changed: list[Trade] = []
     if not desk.held:
         return changed
-    for key, held in list(desk.held.items()):
+    waiting: set[tuple[str, PositionSide]] = set()
+    for key, held in sorted(desk.held.items()):
         if desk.book.is_seen(*key):
             del desk.held[key]
             continue
         owner = desk.book.owner_of_fill(held.fill)
+        leg = (held.fill.symbol, held.fill.position_side)
         if owner is None and not held.is_told:
             if desk.now_ms - held.since_ms < desk.policy.held_fill_ms:
                 _look_up(desk, held)
+                waiting.add(leg)
                 continue
             owner = _presumed_owner(held.fill, _candidates(desk, held.fill))
+        if owner is None and leg in waiting:
+            continue
         del desk.held[key]
         trade = book_owned(desk, held.fill, owner) if owner is not None else book_foreign(desk, held.fill)
         if trade is not None:

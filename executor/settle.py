@@ -48,10 +48,18 @@ def settle(desk: Desk, trade: Trade) -> None:
 
 
 def _is_flat_confirmed(desk: Desk, trade: Trade) -> bool:
-    """A stream position at or after the last fill's venue time, or a query sent after the last fill, says 0."""
-    fact = desk.positions.get(trade.symbol, trade.position_side)
-    if fact is None or fact.quantity != 0:
+    """A stream position at or after the last fill's venue time, or a query sent after the last fill, says 0.
+
+    Or what it says is all a stranger's: it points the other way (one-way mode), or he opened it after our last fill.
+    Ours is over then, and our stop must not stay to close his.
+    """
+    key = (trade.symbol, trade.position_side)
+    fact = desk.positions.get(*key)
+    if fact is None:
         return False
+    if fact.quantity * trade.direction.sign > 0:
+        is_his = desk.strangers.opened_after(key, fact.quantity, trade.last_fill_time_ms)
+        return is_his and fact.as_of_ms > trade.last_change_ms
     if fact.from_stream and fact.event_time_ms >= trade.last_fill_time_ms:
         return True
     return fact.as_of_ms > trade.last_change_ms

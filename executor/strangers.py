@@ -27,7 +27,19 @@ class Strangers:
             fills.clear()
 
     def take(self, key: LegKey, quantity: Decimal) -> list[FillReport]:
-        """Return the newest fills of a leg that add up to exactly `quantity` (signed) and forget all, else nothing.
+        """Return what `find` finds, and forget all of the leg where it finds something."""
+        found = self.find(key, quantity)
+        if found:
+            del self._fills[key]
+        return found
+
+    def opened_after(self, key: LegKey, quantity: Decimal, time_ms: int) -> bool:
+        """True when fills of strangers after `time_ms` (venue) make exactly `quantity` (signed, not zero)."""
+        fills = self.find(key, quantity) if quantity else []
+        return bool(fills) and fills[0].event_time_ms > time_ms
+
+    def find(self, key: LegKey, quantity: Decimal) -> list[FillReport]:
+        """Return the newest fills of a leg that add up to exactly `quantity` (signed), else nothing.
 
         Older ones may be of a position that is over, whose end nobody has told.
         """
@@ -35,7 +47,6 @@ class Strangers:
         for place in range(len(fills) - 1, -1, -1):
             total += fills[place].side.sign * fills[place].quantity
             if total == quantity:
-                del self._fills[key]
                 return fills[place:]
         return []
 

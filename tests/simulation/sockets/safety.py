@@ -191,7 +191,7 @@ class Safety:
         before = self.position[leg]
         after = before + fill.side.sign * fill.quantity
         self.position[leg] = after
-        if order.client_order_id.startswith(HAND_PREFIX) and not before:
+        if order.client_order_id.startswith(HAND_PREFIX) and (not before or before * after < 0):
             self.foreign.add(order.symbol)
         is_foreign = order.symbol in self.foreign
         if order.symbol in self.foreign:

@@ -23,8 +23,10 @@ from core.signal import ExitPlan, Signal
 from exchange.binance.settings import VenueSettings
 from executor.policy import ExecutionPolicy
 from simulator.engine.errors import ApiError
+from simulator.faults.actions import AccountActions
 from simulator.faults.injector import FaultInjector
 from simulator.faults.kinds import FaultKind
+from simulator.faults.schedule import Fault
 from simulator.options import ExchangeOptions
 from tests.simulation.sockets.acts import Acts
 from tests.simulation.sockets.ledger_view import LedgerView
@@ -324,10 +326,20 @@ class World:
                 trader.disk.trouble = None
             trader.clock.skew_ms = 0
         self.safety.excuses.end_of_faults()
+        self._set_one_way()
+
+    def _set_one_way(self) -> None:
+        """Whoever switched to hedge mode cancels and closes what he has there, and switches back."""
         exchange = self.exchange.exchange
-        if exchange.is_hedge_mode:
-            exchange.set_position_mode(False)
-            self.exchange.publish(exchange.drain_events())
+        if not exchange.is_hedge_mode:
+            return
+        person = AccountActions(exchange)
+        for order in exchange.open_orders():
+            exchange.cancel_order(order.symbol, client_id=order.client_order_id)
+        for held in exchange.positions():
+            person.run(Fault(0, FaultKind.HAND_CLOSE, target=held.symbol))
+        exchange.set_position_mode(False)
+        self.exchange.publish(exchange.drain_events())
 
     async def _settle(self) -> None:
         """Wait until all agree; what does not within the bound is a violation."""

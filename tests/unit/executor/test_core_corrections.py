@@ -210,6 +210,24 @@ def test_strangers_position_that_our_entry_met_becomes_the_trades_with_its_own_p
     assert lab.live_stops()
 
 
+@pytest.mark.parametrize("quantity", ["2", "-2"], ids=["same-way", "other-way"])
+def test_position_opened_by_a_stranger_after_ours_was_closed_unheard_is_left_alone(quantity: str) -> None:
+    lab = Lab()
+    lab.open_long()
+    lab.venue.mute = True
+    _by_hand(lab, Side.SELL, lab.trade().quantity)
+    lab.run(1_000)
+    theirs = D(quantity)
+    _by_hand(lab, Side.BUY if theirs > 0 else Side.SELL, abs(theirs))
+    lab.run(61_000)
+    assert lab.state() is TradeState.CLOSED
+    assert lab.trade().exit_reason is ExitReason.EXTERNAL
+    assert lab.venue.position(BTC) == theirs
+    assert not lab.live_stops()
+    assert "BTCUSDT: position that is not ours" in lab.titles()
+    assert _fills(lab, correction=True) == []
+
+
 def test_strangers_fills_that_do_not_make_the_difference_stay_his() -> None:
     strangers = Strangers()
     fills = [replace(_bought(number), quantity=D(2)) for number in (1, 2)]

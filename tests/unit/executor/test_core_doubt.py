@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from core.commands import QueryOrder, RefusalKind
-from core.enums import AlgoStatus, Leg, OrderService, OrderStatus
+from core.enums import AlgoStatus, Leg, OrderService, OrderStatus, Side
 from core.records import ExitReason, SignalStatus, TradeState
 from tests.unit.executor.fake_venue import doubt
 from tests.unit.executor.lab import BTC, D, Lab, refused
@@ -38,6 +38,21 @@ def test_entry_in_doubt_that_never_arrived_is_refused_only_after_proof() -> None
     assert len(lab.submitted(Leg.ENTRY)) == 1
     assert len(lab.sent(QueryOrder)) >= 3
     assert lab.rows.signals[made.signal_id].status is SignalStatus.REFUSED
+
+
+@pytest.mark.parametrize("side", [Side.BUY, Side.SELL])
+def test_entry_in_doubt_that_never_arrived_is_refused_although_a_stranger_traded_meanwhile(side: Side) -> None:
+    lab = Lab()
+    lab.fault(doubt(), leg=Leg.ENTRY)
+    lab.signal()
+    lab.run(1_000)
+    lab.venue.market_order(BTC, side, D(2), "web_1")
+    lab.flush()
+    lab.run(20_000)
+    assert lab.state() is TradeState.REFUSED
+    assert lab.venue.position(BTC) == side.sign * 2
+    assert len(lab.submitted(Leg.ENTRY)) == 1
+    assert "BTCUSDT: position that is not ours" in lab.titles()
 
 
 def test_symbol_with_entry_in_doubt_takes_no_other_entry() -> None:

@@ -84,6 +84,17 @@ def test_entry_is_not_absent_while_its_proof_lacks(lack: str) -> None:
     assert order.phase is Phase.IN_DOUBT
 
 
+@pytest.mark.parametrize(("quantity", "phase"), [("0.5", Phase.ABSENT), ("0.4", Phase.IN_DOUBT)])
+def test_entry_is_absent_beside_a_position_only_when_a_strangers_fills_make_exactly_it(
+    quantity: str, phase: Phase
+) -> None:
+    desk, trade, order = _doubtful_entry()
+    desk.strangers.note(replace(_fill(BTC), quantity=D("0.5")))
+    _fact(desk, quantity=D(quantity))
+    doubt.judge_absence(desk, trade, order)
+    assert order.phase is phase
+
+
 def test_fill_of_another_symbol_without_an_owner_does_not_hold_back_the_proof() -> None:
     desk, trade, order = _doubtful_entry()
     desk.held[ETH, 5] = HeldFill(_fill(ETH), 0)
