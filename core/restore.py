@@ -29,6 +29,8 @@ class RestoredState:
     positions: tuple[PositionRecord, ...] = ()
     orders: tuple[OrderRecord, ...] = ()
     fills: tuple[FillRecord, ...] = ()
+    foreign_fills: tuple[FillRecord, ...] = ()
+    """Fills of late that no trade of ours explains, oldest first: what a stranger's position is made of."""
     last_trade_ids: Mapping[str, int] = field(default_factory=dict)
     last_income_time_ms: int | None = None
     booked_incomes: frozenset[tuple[int, str]] = frozenset()

@@ -37,6 +37,7 @@ R = TypeVar("R")
 BOOKED_INCOMES_MAX = 5_000
 CORRECTIONS_MS = 6 * 3_600_000
 """How long the fills that a correction stands for are looked for."""
+FOREIGN_FILLS_MAX = 1_000
 FINISHED = (TradeState.CLOSED.value, TradeState.REFUSED.value)
 _STATS, _FILLS, _INCOME = table_of(AccountStatRow), table_of(FillRow), table_of(IncomeRow)
 _INTENTS, _POSITIONS, _ORDERS = table_of(IntentRow), table_of(PositionRow), table_of(OrderRow)
@@ -63,6 +64,7 @@ def read_state(connection: Connection, now_ms: int | None = None) -> RestoredSta
         positions=_records(connection, PositionRecord, _of_trades(_POSITIONS, corrected)),
         orders=_records(connection, OrderRecord, _of_trades(_ORDERS, corrected).order_by(_ORDERS.c.created_time)),
         fills=_records(connection, FillRecord, _of_trades(_FILLS, corrected).order_by(_FILLS.c.event_time)),
+        foreign_fills=() if now_ms is None else _foreign_fills(connection, now_ms),
         last_trade_ids=_last_trade_ids(connection),
         last_income_time_ms=_last_income_time_ms(connection),
         booked_incomes=_booked_incomes(connection),
@@ -111,6 +113,16 @@ def _corrected_intent_ids(connection: Connection, now_ms: int) -> set[int]:
     for intent_id, quantity in connection.execute(statement):
         left[intent_id] = left.get(intent_id, Decimal(0)) + quantity
     return {intent_id for intent_id, quantity in left.items() if quantity}
+
+
+def _foreign_fills(connection: Connection, now_ms: int) -> tuple[FillRecord, ...]:
+    """Return the newest fills of no trade, as far back as fills are looked for at all."""
+    statement = (
+        select(_FILLS)
+        .where(_FILLS.c.intent_id.is_(None), _FILLS.c.event_time >= to_datetime(now_ms - CORRECTIONS_MS))
+        .order_by(_FILLS.c.event_time.desc(), _FILLS.c.trade_id.desc())
+    )
+    return _records(connection, FillRecord, statement.limit(FOREIGN_FILLS_MAX))[::-1]
 
 
 def _newest_stat(connection: Connection) -> Any:

@@ -45,6 +45,7 @@ from executor.account import Account
 from executor.book import Book
 from executor.days import DayLedger
 from executor.desk import Desk
+from executor.fills import fill_report
 from executor.halts import Halts
 from executor.income import IncomeBook
 from executor.inputs import (
@@ -190,6 +191,8 @@ class TradingCore:
             desk.book.add(trade)
             if trade.signal_id is not None:
                 desk.remember_signal(trade.signal_id)
+        for row in self._restored.foreign_fills:
+            desk.strangers.note(fill_report(row))
         kill.restore(desk)
         self._restored = RestoredState()
 

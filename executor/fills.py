@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import TYPE_CHECKING
 
 from core.orders import FillReport
@@ -54,3 +55,8 @@ def fill_record(
         now_ms,
         correction,
     )
+
+
+def fill_report(row: FillRecord) -> FillReport:
+    """Return the fill that a row tells of."""
+    return FillReport(*(getattr(row, field.name) for field in fields(FillReport)))

@@ -192,6 +192,7 @@ def _book(desk: Desk, trade: Trade, fill: FillReport, order: TrackedOrder | None
     """Book a real fill, undo the corrections that stood for it, and mend the day's totals of a trade that is over."""
     before = (trade.realized_pnl, trade.fees, trade.exit_cost)
     trade.book(fill, order, desk.now_ms)
+    desk.strangers.drop(fill)
     explain(desk, trade, fill)
     if trade.state is TradeState.CLOSED:
         desk.write(trade.symbol, desk.days.amended(trade, *before, trade.closed_time_ms or desk.venue_ms))

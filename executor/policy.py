@@ -57,6 +57,9 @@ class ExecutionPolicy:
     reconcile_retry_ms_max: int = 5_000
     """Tries that fail come further apart: a whole reading costs about 120 of the 1,680 that queries have a minute, and
     one every two seconds would leave nothing for the reads of a position that has to be understood."""
+    reconcile_again_ms: int = 500
+    """The second that is demanded within a while begins at least so long after the first, the third after twice that,
+    and so on, to the same most."""
     reconcile_ms_max: int = 60_000
     reconcile_failures_max: int = 3
     """So many failed periodic reconciliations in a row stop entries."""

@@ -7,6 +7,7 @@ for flat. Quantities are then the audit's business; orders are compared here.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Set
 from dataclasses import dataclass, field
 
@@ -63,6 +64,8 @@ class Reconciler:
         self._next_ms = 0
         self._traded: set[str] = set()
         self._failures = 0
+        self._demanded: deque[int] = deque()
+        """When those of the last while that were demanded began (our clock)."""
         self.completed = 0
         self.last_success_ms: int | None = None
 
@@ -72,19 +75,33 @@ class Reconciler:
             if desk.now_ms - snapshot.started_ms > desk.policy.reconcile_ms_max:
                 self._fail(desk, "answers are missing")
             return
-        # A demand need not wait for the periodic time, but after a failure for the retry time.
-        is_wanted = desk.wanted_reconcile is not None and not self._failures
-        if is_wanted or desk.now_ms >= self._next_ms:
+        if desk.now_ms >= self._begin_ms(desk):
             self._begin(desk)
 
     def due_ms(self, desk: Desk) -> int:
         """Return before which moment of our clock a tick does nothing here."""
         if self._snapshot is not None:
             return self._snapshot.started_ms + desk.policy.reconcile_ms_max
-        is_wanted = desk.wanted_reconcile is not None and not self._failures
-        return 0 if is_wanted else self._next_ms
+        return self._begin_ms(desk)
+
+    def _begin_ms(self, desk: Desk) -> int:
+        """Return when the next one is due. A demand need not wait for that, but after a failure for the retry time.
+
+        Demands that keep coming (two instances close the same position, say) get further and further apart: a reading
+        of the whole account costs a good part of what the venue allows in a minute.
+        """
+        if desk.wanted_reconcile is None or self._failures:
+            return self._next_ms
+        while self._demanded and self._demanded[0] <= desk.now_ms - desk.policy.reconcile_every_ms:
+            self._demanded.popleft()
+        if not self._demanded:
+            return 0
+        pause_ms = desk.policy.reconcile_again_ms << (len(self._demanded) - 1)
+        return min(self._next_ms, self._demanded[-1] + min(pause_ms, desk.policy.reconcile_retry_ms_max))
 
     def _begin(self, desk: Desk) -> None:
+        if desk.wanted_reconcile is not None:
+            self._demanded.append(desk.now_ms)
         snapshot = Snapshot(desk.wanted_reconcile or "periodic", desk.now_ms)
         desk.wanted_reconcile = None
         commands: tuple[VenueCommand, ...] = (

@@ -21,10 +21,19 @@ class Strangers:
         self._fills: defaultdict[LegKey, list[FillReport]] = defaultdict(list)
 
     def note(self, fill: FillReport) -> None:
+        """Add a fill; one that is known already changes nothing."""
         fills = self._fills[fill.symbol, fill.position_side]
+        if any(known.trade_id == fill.trade_id for known in fills):
+            return
         fills.append(fill)
         if len(fills) > FILLS_MAX or not _total(fills):
             fills.clear()
+
+    def drop(self, fill: FillReport) -> None:
+        """A fill has turned out to be one of ours."""
+        fills = self._fills.get((fill.symbol, fill.position_side))
+        if fills:
+            fills[:] = [known for known in fills if known.trade_id != fill.trade_id]
 
     def take(self, key: LegKey, quantity: Decimal) -> list[FillReport]:
         """Return what `find` finds, and forget all of the leg where it finds something."""

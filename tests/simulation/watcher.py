@@ -13,6 +13,7 @@ from core.orders import AlgoOrderRequest
 from core.records import AlertRecord
 from simulator.engine.events import AccountEvent, AlgoEvent, ExchangeEvent, OrderEvent
 from simulator.faults.actions import HAND_PREFIX
+from tests.simulation.excuses import UNHEARD_MS
 from tests.simulation.process import READS, Process
 from tests.simulation.wire import Call
 
@@ -210,7 +211,7 @@ class Watcher:
         self.position[leg] = after
         is_hand = order.client_order_id.startswith(HAND_PREFIX)
         identity = ClientOrderId.parse(order.client_order_id)
-        if is_hand and not before:
+        if is_hand and (not before or before * after < 0):
             self.foreign.add(leg)
         if leg in self.foreign:
             self.foreign_trades.add((order.symbol, fill.trade_id))
@@ -248,8 +249,11 @@ class Watcher:
             self.fail(f"I-3 intent {intent}: {self._entered[intent]} of {row.quantity}")
         if before * signed < 0 and leg not in self.world.mixed:
             self.fail(f"I-7 intent {intent}: entered against a position of {before}")
-        # What was withdrawn when the entry had left, or so shortly before that nobody could know, was still there.
-        unknown_ms = self._left_ms.get(intent, 0) - HEARD_MS
+        # What was withdrawn when the entry had left, or so shortly before that nobody could know, was still there:
+        # where the stream tells nothing, shortly is as long as until the next comparison.
+        left_ms = self._left_ms.get(intent, 0)
+        is_untold = self.world.excuses.until_ms("") > left_ms
+        unknown_ms = left_ms - (UNHEARD_MS if is_untold else HEARD_MS)
         capital = self.world.exchange.wallet_balance
         capital += sum((amount for at_ms, amount in self._withdrawn if at_ms >= unknown_ms), ZERO)
         if leg not in self.world.mixed and not before and abs(after) * price > capital * EXPOSURE_MAX:

@@ -68,6 +68,13 @@ async def test_restore_returns_trades_whose_correction_stands_though_they_are_ov
     assert {fill.intent_id for fill in state.fills} == {1, 3}
 
 
+async def test_restore_returns_the_fills_of_no_trade_of_late_oldest_first(database):
+    late = [examples.fill(number, intent_id=None, event_time_ms=T0 + number) for number in (12, 13)]
+    older = examples.fill(11, intent_id=None, event_time_ms=T0 - 6 * 3_600_000)
+    await database.writer.commit([late[1], older, examples.fill(14), late[0]])
+    assert database.restore_state(now_ms=T0 + 3_600_000).foreign_fills == tuple(late)
+
+
 async def test_restore_tells_when_the_account_was_first_valued(database):
     await database.writer.commit([examples.account_stat(T0 + 9_000), examples.account_stat(T0)])
     assert database.restore_state().first_valued_time_ms == T0

@@ -196,6 +196,9 @@ class Rows:
             positions=tuple(row for row in self.positions.values() if row.intent_id in ids),
             orders=tuple(row for row in self.orders.values() if row.intent_id in ids),
             fills=tuple(row for row in self.fills.values() if row.intent_id in ids),
+            foreign_fills=tuple(
+                sorted((row for row in self.fills.values() if row.intent_id is None), key=lambda row: row.trade_id)
+            ),
             last_trade_ids=last,
             booked_incomes=frozenset(self.incomes),
             last_income_time_ms=max((row.event_time_ms for row in self.incomes.values()), default=None),

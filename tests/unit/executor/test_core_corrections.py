@@ -228,6 +228,33 @@ def test_position_opened_by_a_stranger_after_ours_was_closed_unheard_is_left_alo
     assert _fills(lab, correction=True) == []
 
 
+def test_strangers_position_that_our_entry_met_is_explained_after_a_restart_too() -> None:
+    lab = Lab()
+    lab.run(1_000)
+    lab.hold_events = True
+    _by_hand(lab, Side.BUY, D(2))
+    lab.signal()
+    lab.hold_events = False
+    lab.run(500)
+    assert lab.trade().quantity == D("20.012"), "not adopted yet"
+    lab = lab.restart()
+    lab.run(45_000)
+    assert lab.trade().quantity == lab.venue.position(BTC) == D("22.012")
+    assert _fills(lab, correction=True) == []
+    _assert_rows_are_the_real_fills(lab)
+
+
+def test_strangers_fill_that_turns_out_to_be_ours_is_no_part_of_his_position() -> None:
+    strangers = Strangers()
+    fills = [_bought(number) for number in (1, 2, 2)]
+    for fill in fills:
+        strangers.note(fill)
+    strangers.drop(fills[0])
+    key = (BTC, PositionSide.BOTH)
+    assert strangers.find(key, D(2)) == []
+    assert strangers.find(key, D(1)) == [fills[1]]
+
+
 def test_strangers_fills_that_do_not_make_the_difference_stay_his() -> None:
     strangers = Strangers()
     fills = [replace(_bought(number), quantity=D(2)) for number in (1, 2)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 
@@ -29,6 +30,7 @@ from core.events import (
 )
 from core.orders import AlgoOrderReport
 from core.records import ExitReason, TradeState
+from executor.inputs import ReconcileRequested
 from executor.ledger import fills_command
 from executor.policy import ExecutionPolicy
 from tests.unit.executor.fake_venue import doubt
@@ -499,3 +501,18 @@ def test_fills_answer_to_an_older_question_counts_from_when_it_was_asked() -> No
     fills_command(desk, BTC)
     lab.reply(command, Accepted(()))
     assert fills_command(desk, BTC).start_time_ms == asked_ms
+
+
+def test_comparisons_that_are_demanded_again_and_again_get_further_apart() -> None:
+    lab = Lab()
+    lab.run(40_000)
+    begun = []
+    for _ in range(60):
+        lab.feed(ReconcileRequested("unknown order", lab.now_ms))
+        before = len(lab.sent(FetchOpenOrders))
+        lab.run(250)
+        if len(lab.sent(FetchOpenOrders)) > before:
+            begun.append(lab.now_ms)
+    gaps = [later - earlier for earlier, later in pairwise(begun)]
+    assert gaps[:5] == [500, 1_000, 2_000, 4_000, 5_000]
+    assert set(gaps[5:]) <= {5_000}
