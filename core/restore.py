@@ -29,6 +29,8 @@ class RestoredState:
     positions: tuple[PositionRecord, ...] = ()
     orders: tuple[OrderRecord, ...] = ()
     fills: tuple[FillRecord, ...] = ()
+    booked_trades: frozenset[tuple[str, int]] = frozenset()
+    """Symbol and trade id of late fills whose rows say which trade of ours they belong to: none is booked again."""
     foreign_fills: tuple[FillRecord, ...] = ()
     """Fills of late that no trade of ours explains, oldest first: what a stranger's position is made of."""
     last_trade_ids: Mapping[str, int] = field(default_factory=dict)

@@ -64,6 +64,7 @@ def read_state(connection: Connection, now_ms: int | None = None) -> RestoredSta
         positions=_records(connection, PositionRecord, _of_trades(_POSITIONS, corrected)),
         orders=_records(connection, OrderRecord, _of_trades(_ORDERS, corrected).order_by(_ORDERS.c.created_time)),
         fills=_records(connection, FillRecord, _of_trades(_FILLS, corrected).order_by(_FILLS.c.event_time)),
+        booked_trades=frozenset() if now_ms is None else _booked_trades(connection, now_ms),
         foreign_fills=() if now_ms is None else _foreign_fills(connection, now_ms),
         last_trade_ids=_last_trade_ids(connection),
         last_income_time_ms=_last_income_time_ms(connection),
@@ -113,6 +114,14 @@ def _corrected_intent_ids(connection: Connection, now_ms: int) -> set[int]:
     for intent_id, quantity in connection.execute(statement):
         left[intent_id] = left.get(intent_id, Decimal(0)) + quantity
     return {intent_id for intent_id, quantity in left.items() if quantity}
+
+
+def _booked_trades(connection: Connection, now_ms: int) -> frozenset[tuple[str, int]]:
+    """Return which fills of late are booked to trades, as far back as fills are looked for at all."""
+    statement = select(_FILLS.c.symbol, _FILLS.c.trade_id).where(
+        _FILLS.c.intent_id.is_not(None), _FILLS.c.event_time >= to_datetime(now_ms - CORRECTIONS_MS)
+    )
+    return frozenset((row[0], row[1]) for row in connection.execute(statement))
 
 
 def _foreign_fills(connection: Connection, now_ms: int) -> tuple[FillRecord, ...]:

@@ -191,6 +191,8 @@ class TradingCore:
             desk.book.add(trade)
             if trade.signal_id is not None:
                 desk.remember_signal(trade.signal_id)
+        for symbol, trade_id in sorted(self._restored.booked_trades):
+            desk.book.mark_seen(symbol, trade_id)
         for row in self._restored.foreign_fills:
             desk.strangers.note(fill_report(row))
         kill.restore(desk)

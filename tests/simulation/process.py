@@ -45,7 +45,7 @@ from tests.simulation.ticks import Ticks
 if TYPE_CHECKING:
     from tests.simulation.world import World
 
-VALUED_MS = 10_000
+VALUED_MS = 20_000
 """What is open is valued, and the drawdown watched, so often and not every second: nothing here reads the rows."""
 REST_MS = 60_000
 """Halts after a failed stop or a liquidation last a minute here, not a day: a halted symbol proves nothing."""
@@ -109,6 +109,7 @@ class Process:
         self.user.connect(world.rng.randint(50, 2_000))
         self.market.connect(world.rng.randint(20, 500))
         self.ticks.start()
+        world.at(self.renew_ms, self._renew)
 
     def now_ms(self) -> int:
         """The clock of the budget."""
@@ -176,14 +177,16 @@ class Process:
         for event in held:
             self.feed(replace(event, received_time_ms=self.world.now_ms))
         self.renew_ms = self.world.now_ms + self.world.rng.randint(0, RENEW_MS)
+        self.world.at(self.renew_ms, self._renew)
         self.ticks.go_on()
 
     def _renew(self) -> None:
-        """Look at the lease; a disk in trouble tells nothing."""
+        """Look at the lease, now and again and again; a disk in trouble tells nothing."""
         world = self.world
-        self.renew_ms = world.now_ms + RENEW_MS
-        if self.lost_lease_ms is not None:
+        if world.now_ms != self.renew_ms or self.is_suspended or not self.is_alive or self.lost_lease_ms is not None:
             return
+        self.renew_ms = world.now_ms + RENEW_MS
+        world.at(self.renew_ms, self._renew)
         if world.disk.trouble is None and world.disk.lease_epoch != self.epoch:
             self.lost_lease_ms = world.now_ms
             self.feed(LeaseLost("another process took this account over", world.now_ms))
@@ -193,19 +196,12 @@ class Process:
         if world.disk.lease_epoch == self.epoch and world.disk.trouble is None:
             world.lease_renewed_ms = world.now_ms
 
-    def look_after_itself(self, now_ms: int) -> None:
-        """Do what the shell does with every tick: look at the lease, and write what waits."""
-        if now_ms >= self.renew_ms:
-            self._renew()
-        if self.owes_writing:
-            self._retry()
-
     @property
     def owes_writing(self) -> bool:
         """Whether rows wait to be written."""
         return self._has_failed or self.writer.has_rows
 
-    def _retry(self) -> None:
+    def write_what_waits(self) -> None:
         """Write again what could not be written; a buffer of an idle moment goes out too."""
         world = self.world
         if not self._has_failed:

@@ -1,7 +1,7 @@
 """The steps of the market: when the next one is, what it tells the processes, and which of them bring a signal.
 
 The market itself moves on its own grid. How often anybody looks at it differs: at every trade while anything is under
-way, and four times as rarely while all is at rest, that is while prices are the only thing that could change anything
+way, and five times as rarely while all is at rest, that is while prices are the only thing that could change anything
 and none of them does. Which step will change something is known beforehand, since the walk depends on nothing: that
 step is never left out.
 """
@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 from core.enums import Direction
 from core.events import MarkPriceUpdated, PriceUpdated, SignalReceived
 from core.signal import ExitPlan, Signal
-from simulator.faults.kinds import Site
 
 if TYPE_CHECKING:
     from tests.simulation.process import Process
@@ -24,11 +23,10 @@ if TYPE_CHECKING:
 ZERO = Decimal(0)
 LAST_SIGNAL_MS = 120_000
 """So long before the end the last signal may come."""
-FAR_STEPS = 4
+FAR_STEPS = 5
 """At rest so many trades of a symbol go by before anybody looks: within the limits on silence and on old prices."""
 MARK_MS = 6_000
 """While nobody is busy the mark price is told no more often than this."""
-_MATCHING, _STREAM = Site.MATCHING, Site.STREAM
 Band = tuple[Decimal, Decimal]
 
 
@@ -94,14 +92,15 @@ class Steps:
 
     def _look(self) -> dict[str, Band] | None:
         """Return the prices between which the rest lasts, by symbol (none: whatever they are); None while there is none
-        since something is under way: a fault that bends prices or frames, a disk in trouble, a process that is busy or
-        not alone, an order that rests, a position without its trade, a trade without its stop.
+        since something is under way: a fault that bends prices or their frames, a disk in trouble, a process that is
+        busy or not alone, an order that rests, a position without its trade, a trade without its stop.
 
-        A fault of requests waits for a request, one of triggers for a trigger: either ends the rest when it comes.
+        A fault of requests waits for a request, one of private news for news, one of matching or of triggers for an
+        order: each ends the rest when it comes.
         """
         world = self._world
-        process, now_ms, is_any = world.process, world.now_ms, world.injector.is_any
-        if is_any(_MATCHING, now_ms) or is_any(_STREAM, now_ms) or world.exchange.open_orders():
+        process, now_ms = world.process, world.now_ms
+        if world.bends_prices or world.exchange.open_orders():
             return None
         if process is None or process.is_suspended:
             return self._armed()[0] if len(world.processes) <= 1 else None

@@ -138,10 +138,18 @@ def _lose_the_answer(lab: Lab) -> None:
     ids=["suspicion", "doubt", "kill", "flatten", "reconcile"],
 )
 def test_open_business_ends_the_calm_at_once(happen: Callable[[Lab], None]) -> None:
-    lab = _lab()
+    lab = _lab(reconcile_again_ms=0)
     happen(lab)
     assert lab.core.pulse.due_ms() <= lab.now_ms
     assert not lab.core.pulse.let_pass(lab.now_ms, lab.now_ms)
+
+
+def test_a_comparison_demanded_soon_after_another_ends_the_calm_at_its_time() -> None:
+    lab = _lab(reconcile_again_ms=700)
+    lab.feed(ReconcileRequested("test", lab.now_ms))
+    assert _asked_calm_ms(lab, 5_000) <= 700
+    lab.run(1_000)
+    assert lab.core._reconciler.completed == 2
 
 
 def test_a_reconciliation_without_answers_ends_the_calm_when_it_is_given_up() -> None:

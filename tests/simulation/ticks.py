@@ -78,7 +78,8 @@ class Ticks:
             if now_ms - self._last_ms >= PAUSE_MS_MAX:
                 process.is_paused = True
             self._last_ms = now_ms
-            process.look_after_itself(now_ms)
+            if process.owes_writing:
+                process.write_what_waits()
             if world.every_tick or not process.core.pulse.let_pass(now_ms, now_ms):
                 process.take(Tick(now_ms, now_ms))
             self._next_ms = self._after(now_ms)
@@ -95,7 +96,7 @@ class Ticks:
         at_ms, process = self._next_ms, self._process
         if self._world.every_tick or process.owes_writing:
             return at_ms
-        due_ms = min(process.core.pulse.due_ms(), process.renew_ms)
+        due_ms = process.core.pulse.due_ms()
         while at_ms < due_ms:
             at_ms = self._after(at_ms)
         return at_ms

@@ -137,8 +137,9 @@ class World:
         self._until_ms = 0
         self._seen = 0
         self._events = 0
-        self.bends_frames = False
-        self._bends = [(fault.at_ms, fault.until_ms) for fault in self.plan.schedule.faults if fault.kind in FRAMES]
+        self.bends_frames = self.bends_prices = False
+        self._bends = [fault for fault in self.plan.schedule.faults if fault.kind in FRAMES]
+        self._price_bends = [fault for fault in self.plan.schedule.faults if _bends_prices(fault)]
         self._build_exchange(hedge=hedge)
         self.epoch = 0
         self.lease_renewed_ms = START_MS
@@ -309,8 +310,8 @@ class World:
     def _tick_faults(self) -> None:
         """Let the venue's faults begin, end and happen that are due."""
         self.advance()
-        now = self.elapsed_ms
-        self.bends_frames = any(at_ms <= now and (end_ms is None or end_ms > now) for at_ms, end_ms in self._bends)
+        self.bends_frames = _is_one_present(self._bends, self.elapsed_ms)
+        self.bends_prices = _is_one_present(self._price_bends, self.elapsed_ms)
         self.desk.tick()
         self.deliver(self.exchange.drain_events())
         self.watch.resync()
@@ -342,6 +343,15 @@ class World:
         """Return how many of each kind took hold: a fault that met many calls counts once."""
         met = Counter(fault.kind.value for fault in {id(one.fault): one.fault for one in self.injector.fired}.values())
         return met + self.injected
+
+
+def _bends_prices(fault: Fault) -> bool:
+    """Whether a fault makes prices others than those of the walk, or meets the frames that tell them."""
+    return fault.kind is FaultKind.PRICE_GAP or (fault.kind in FRAMES and fault.target in ("", "market", "kline"))
+
+
+def _is_one_present(faults: list[Fault], now_ms: int) -> bool:
+    return any(fault.at_ms <= now_ms and (fault.until_ms is None or fault.until_ms > now_ms) for fault in faults)
 
 
 def _symbol_of(event: ExchangeEvent) -> str:

@@ -75,6 +75,12 @@ async def test_restore_returns_the_fills_of_no_trade_of_late_oldest_first(databa
     assert database.restore_state(now_ms=T0 + 3_600_000).foreign_fills == tuple(late)
 
 
+async def test_restore_tells_which_fills_of_late_are_booked_to_a_trade(database):
+    old = examples.fill(11, intent_id=1, event_time_ms=T0 - 6 * 3_600_000)
+    await database.writer.commit([old, examples.fill(12, intent_id=1), examples.fill(13, intent_id=None)])
+    assert database.restore_state(now_ms=T0 + 3_600_000).booked_trades == {("BTCUSDT", 12)}
+
+
 async def test_restore_tells_when_the_account_was_first_valued(database):
     await database.writer.commit([examples.account_stat(T0 + 9_000), examples.account_stat(T0)])
     assert database.restore_state().first_valued_time_ms == T0

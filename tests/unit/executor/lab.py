@@ -196,6 +196,7 @@ class Rows:
             positions=tuple(row for row in self.positions.values() if row.intent_id in ids),
             orders=tuple(row for row in self.orders.values() if row.intent_id in ids),
             fills=tuple(row for row in self.fills.values() if row.intent_id in ids),
+            booked_trades=frozenset(key for key, row in self.fills.items() if row.intent_id is not None),
             foreign_fills=tuple(
                 sorted((row for row in self.fills.values() if row.intent_id is None), key=lambda row: row.trade_id)
             ),
