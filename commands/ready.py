@@ -22,7 +22,8 @@ READY_WAIT_S = 60.0
 async def ready(market: BinanceMarketStream, user: BinanceUserStream, executor: Executor) -> None:
     """Return when both streams are proved and the books agree with the venue."""
     try:
-        await asyncio.wait_for(asyncio.gather(market.ready(), user.ready()), READY_WAIT_S)
+        async with asyncio.timeout(READY_WAIT_S):
+            await asyncio.gather(market.ready(), user.ready())
     except TimeoutError:
         raise RuntimeFailure(
             f"the venue's streams were not up within {READY_WAIT_S:g} s; check the network, the log says what each met"

@@ -108,7 +108,8 @@ class ChildExchange:
         )
         self._drains = [asyncio.create_task(self._drain(process.stderr))]
         try:
-            info = await asyncio.wait_for(self._read_ready(process), self._ready_timeout_s)
+            async with asyncio.timeout(self._ready_timeout_s):
+                info = await self._read_ready(process)
         except TimeoutError:
             await self._end()
             raise RuntimeFailure(
@@ -183,7 +184,8 @@ class ChildExchange:
             with suppress(ProcessLookupError):
                 process.terminate()
             try:
-                await asyncio.wait_for(process.wait(), STOP_TIMEOUT_S)
+                async with asyncio.timeout(STOP_TIMEOUT_S):
+                    await process.wait()
             except TimeoutError:
                 with suppress(ProcessLookupError):
                     process.kill()

@@ -116,6 +116,7 @@ class Supervisor:
             try:
                 fresh = await self._make()
                 await fresh.open()
+                _heed_cancellation()
                 break
             except TraderError as error:
                 self._failures += 1
@@ -146,6 +147,7 @@ class Supervisor:
                 self._failures = 0
                 self._backoff.reset()
             verdict = self._verdict_before_judge(current, age_ms) or await self._judge()
+            _heed_cancellation()
             if verdict is None:
                 continue
             self.reconnects += 1
@@ -173,3 +175,13 @@ class Supervisor:
         current, self._current = self._current, None
         if current is not None:
             await current.close()
+
+
+def _heed_cancellation() -> None:
+    """Raise CancelledError where a cancellation was swallowed, or this task would never end.
+
+    `asyncio.wait_for`, which the SDK uses, does that before Python 3.12 when what it waits for comes in that moment.
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError

@@ -16,7 +16,7 @@ from simulator.market.model import MarketEvent, MarketTrade
 D = Decimal
 HOUR_MS = 3_600_000
 LEVELS = 30
-SIZE, VOLUME = D(4), D(5)
+SIZE, VOLUME = D(8), D(5)
 LOWEST = 1_000
 """Ticks below which no price falls."""
 Levels = list[tuple[Decimal, Decimal]]

@@ -200,6 +200,7 @@ class Safety:
             self.foreign.discard(order.symbol)
         identity = ClientOrderId.parse(order.client_order_id)
         if identity is not None and identity.leg is Leg.ENTRY and not order.algo_id:
+            self.foreign.discard(order.symbol)  # one position of two owners from here on: it is the trader's to guard
             against = ZERO if is_foreign and self.excuses.covers(order.symbol) else before
             self._check_entry_fill(identity.intent, fill.quantity, against, fill.side.sign)
         elif not order.client_order_id.startswith(HAND_PREFIX):

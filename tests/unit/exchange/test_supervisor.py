@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 
 import pytest
@@ -106,6 +107,27 @@ async def test_loss_is_told_once_and_the_next_connection_is_a_new_one() -> None:
     assert stage.states[1][1] == "test: the connection ended"
     assert stage.log[:3] == ["open 0", "close 0", "open 1"]
     assert stage.supervisor.reconnects == 1
+
+
+@pytest.mark.parametrize("where", ["opening", "judging"])
+async def test_cancellation_that_a_library_swallows_ends_it_all_the_same(
+    where: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage, waits = Stage(), []
+
+    async def swallow(*_: object) -> None:
+        waits.append(where)
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+
+    if where == "opening":
+        monkeypatch.setattr(FakeConnection, "open", swallow)
+    else:
+        monkeypatch.setattr(stage, "_judge", swallow)
+        stage.supervisor._judge = stage._judge
+    await stage.run_until(lambda: bool(waits))
+    assert len(waits) == 1
+    assert stage.log[-1] == "close 0"
 
 
 async def test_failed_attempts_pause_longer_up_to_the_cap() -> None:

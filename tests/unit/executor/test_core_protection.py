@@ -217,7 +217,7 @@ def test_close_refused_outside_the_band_is_repeated_as_limit_at_its_edge() -> No
     lab.fault(refused(RefusalKind.BUSINESS, -4131), leg=Leg.CLOSE)
     lab.run(5_000)
     second = lab.submitted(Leg.CLOSE)[1].approved.order
-    assert (second.type, second.time_in_force, second.price) == (OrderType.LIMIT, TimeInForce.IOC, D("95.0"))
+    assert (second.type, second.time_in_force, second.price) == (OrderType.LIMIT, TimeInForce.IOC, D("95.3"))
     assert lab.venue.position(BTC) == 0
 
 

@@ -262,8 +262,8 @@ def test_market_close_in_hedge_mode_carries_no_reduce_only() -> None:
     assert (order.side, order.position_side, order.reduce_only) == (Side.BUY, PositionSide.SHORT, False)
 
 
-@pytest.mark.parametrize(("direction", "price"), [(Direction.LONG, D("95.1")), (Direction.SHORT, D("105.0"))])
-def test_band_close_sits_on_the_edge_inside_the_band(direction: Direction, price: Decimal) -> None:
+@pytest.mark.parametrize(("direction", "price"), [(Direction.LONG, D("95.3")), (Direction.SHORT, D("104.7"))])
+def test_band_close_sits_just_inside_the_edge_of_the_band(direction: Direction, price: Decimal) -> None:
     order = band_close(instrument(), direction, PositionSide.BOTH, D(1), D("100.03"), "ft-1-1-C1").order
     assert (order.price, order.time_in_force, order.reduce_only) == (price, TimeInForce.IOC, True)
 
