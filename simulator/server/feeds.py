@@ -94,22 +94,30 @@ class AggTradeStream(MarketStream):
         self.publish(encode.agg_trade(trade, self.precision, trade.time_ms))
 
 
-class MarkPriceStream(MarketStream):
-    """The mark price every one or three seconds of wall time."""
+class MarkPriceStream(Feed):
+    """The mark price of one symbol, or of all in one frame, every one or three seconds of wall time."""
 
-    __slots__ = ()
+    __slots__ = ("_symbols", "market", "stream")
+
+    def __init__(self, stream: StreamName, market: MarketFeed, symbols: Iterable[str]) -> None:
+        super().__init__(stream.text)
+        self.stream = stream
+        self.market = market
+        self._symbols = tuple(symbols)
 
     def send(self) -> None:
-        market, symbol = self.market, self.stream.symbol
-        self.publish(
-            encode.mark_price(
-                symbol,
-                market.mark_price(symbol),
-                market.index_price(symbol),
-                market.funding_rate(symbol),
-                next_funding_ms=market.next_funding_ms(symbol),
-                time_ms=market.now_ms,
-            )
+        rows = [self._row(symbol) for symbol in self._symbols]
+        self.publish(rows[0] if self.stream.symbol else b"[" + b",".join(rows) + b"]")
+
+    def _row(self, symbol: str) -> bytes:
+        market = self.market
+        return encode.mark_price(
+            symbol,
+            market.mark_price(symbol),
+            market.index_price(symbol),
+            market.funding_rate(symbol),
+            next_funding_ms=market.next_funding_ms(symbol),
+            time_ms=market.now_ms,
         )
 
 

@@ -37,11 +37,14 @@ _PLAIN: dict[tuple[str, str | None], tuple[Category, int]] = {
     (Kind.BOOK_TICKER, None): (Category.PUBLIC, 0),
 }
 """Category and period of the streams that take neither an interval nor levels, by kind and speed."""
+_MARKS_OF_ALL = {"!markPrice@arr": 3_000, "!markPrice@arr@3s": 3_000, "!markPrice@arr@1s": 1_000}
+"""Period of the streams that tell the mark prices of all symbols in one frame."""
 
 
 @dataclass(frozen=True, slots=True)
 class StreamName:
-    """A public stream. `period_ms` is the wall time between timed frames, `levels` 0 for a depth difference stream."""
+    """A public stream. `symbol` is "" where it tells of all; `period_ms` is the wall time between timed frames,
+    `levels` 0 for a depth difference stream."""
 
     text: str
     category: Category
@@ -54,6 +57,8 @@ class StreamName:
 
 def parse(text: str) -> StreamName | None:
     """Return what `text` names, or None for anything that the exchange does not stream. Names are lower case."""
+    if text in _MARKS_OF_ALL:
+        return StreamName(text, Category.MARKET, Kind.MARK_PRICE, "", period_ms=_MARKS_OF_ALL[text])
     match = _NAME.fullmatch(text)
     if match is None or match["symbol"] != match["symbol"].lower():
         return None

@@ -54,7 +54,7 @@ class StreamHub:
         self._market = market
         self._precisions = precisions
         self._listen_keys = listen_keys
-        self._feeds: dict[str, MarketStream] = {}
+        self._feeds: dict[str, MarketStream | MarkPriceStream] = {}
         self._users: dict[str, Feed] = {}
         self._symbols: dict[str, _SymbolStreams] = {}
         self._mark_prices: dict[int, list[MarkPriceStream]] = {}
@@ -101,15 +101,22 @@ class StreamHub:
                 return None
             return self._users.setdefault(name, Feed(name))
         stream = parse(name)
-        if stream is None or stream.category is not category or stream.symbol not in self._precisions:
+        if stream is None or stream.category is not category:
+            return None
+        if stream.symbol and stream.symbol not in self._precisions:
             return None
         found = self._feeds.get(name)
         if found is None:
             found = self._feeds[name] = self._make(stream)
         return found
 
-    def _make(self, stream: StreamName) -> MarketStream:
-        market, precision = self._market, self._precisions[stream.symbol]
+    def _make(self, stream: StreamName) -> MarketStream | MarkPriceStream:
+        market = self._market
+        if stream.kind is Kind.MARK_PRICE:
+            mark = MarkPriceStream(stream, market, [stream.symbol] if stream.symbol else self._precisions)
+            self._mark_prices.setdefault(stream.period_ms, []).append(mark)
+            return mark
+        precision = self._precisions[stream.symbol]
         streams = self._symbols.setdefault(stream.symbol, _SymbolStreams())
         if stream.kind is Kind.KLINE:
             kline = KlineStream(stream, market, precision)
@@ -124,16 +131,15 @@ class StreamHub:
             streams.tickers.append(ticker)
             self._quoted[ticker] = None
             return ticker
-        if stream.kind is Kind.MARK_PRICE:
-            mark = MarkPriceStream(stream, market, precision)
-            self._mark_prices.setdefault(stream.period_ms, []).append(mark)
-            return mark
         depth: DepthStream = (PartialDepthStream if stream.levels else DiffDepthStream)(stream, market, precision)
         self._depths.setdefault(stream.period_ms, []).append(depth)
         return depth
 
-    def _close(self, feed: MarketStream) -> None:
+    def _close(self, feed: MarketStream | MarkPriceStream) -> None:
         del self._feeds[feed.name]
+        if isinstance(feed, MarkPriceStream):
+            self._mark_prices[feed.stream.period_ms].remove(feed)
+            return
         streams = self._symbols[feed.stream.symbol]
         if isinstance(feed, KlineStream):
             streams.klines.remove(feed)
@@ -143,8 +149,6 @@ class StreamHub:
         elif isinstance(feed, BookTickerStream):
             streams.tickers.remove(feed)
             self._quoted.pop(feed, None)
-        elif isinstance(feed, MarkPriceStream):
-            self._mark_prices[feed.stream.period_ms].remove(feed)
         elif isinstance(feed, DepthStream):
             self._depths[feed.stream.period_ms].remove(feed)
 

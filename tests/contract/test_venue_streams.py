@@ -130,7 +130,7 @@ async def test_quotes_come_over_the_public_path(venue: VenueDouble, events: list
 async def test_many_symbols_are_subscribed_in_chunks_on_few_connections(
     venue: VenueDouble, events: list[Event]
 ) -> None:
-    symbols = [f"SYM{number}USDT" for number in range(600)]
+    symbols = [f"SYM{number}USDT" for number in range(1_199)]
     stream = BinanceMarketStream(venue.settings, SystemClock(), symbols, events.append)
     async with running(stream):
         sockets = list(venue.sockets)
@@ -140,6 +140,38 @@ async def test_many_symbols_are_subscribed_in_chunks_on_few_connections(
         ]
         assert max(len(frame["params"]) for socket in sockets for frame in socket.frames) == 200
         assert states(events) == [StreamState.READY]
+
+
+async def test_marks_of_many_symbols_come_in_one_stream_and_only_ours_are_taken(
+    venue: VenueDouble, events: list[Event]
+) -> None:
+    symbols = ["BTCUSDT", *(f"SYM{number}USDT" for number in range(49))]
+    stream = BinanceMarketStream(
+        venue.settings, SystemClock(), symbols, events.append, timings=MarketTimings(symbol_stale_ms=150)
+    )
+    async with running(stream):
+        socket = await venue.socket(MARKET)
+        assert len(socket.subscribed) == 51
+        rows = [mark("1.5"), mark("2.5") | {"s": "OTHERUSDT"}, mark("3.5") | {"s": "SYM7USDT"}]
+        await socket.push("!markPrice@arr@1s", rows)
+        await until(lambda: len(events) == 3)
+        await socket.push("!markPrice@arr@1s", {"no": "list"})
+        await until(lambda: stream.health()["undecodable"] == 1)
+        assert stream.health()["age_ms"].keys() == {"kline_1m", "markPrice@1s"}
+    marks = [event for event in events if isinstance(event, MarkPriceUpdated)]
+    assert [(event.symbol, event.mark_price) for event in marks] == [
+        ("BTCUSDT", Decimal("1.5")),
+        ("SYM7USDT", Decimal("3.5")),
+    ]
+
+
+async def test_symbol_that_is_missing_from_the_marks_of_all_is_stale(venue: VenueDouble, events: list[Event]) -> None:
+    symbols = ["BTCUSDT", *(f"SYM{number}USDT" for number in range(49))]
+    timings = MarketTimings(symbol_stale_ms=150)
+    stream = BinanceMarketStream(venue.settings, SystemClock(), symbols, events.append, timings=timings)
+    rows = [mark("1") | {"s": symbol} for symbol in symbols if symbol != "SYM7USDT"]
+    async with running(stream), feeding(venue, {"!markPrice@arr@1s": rows, KLINE: kline("1")}):
+        await until(lambda: stream.health()["stale"] == ["sym7usdt@markPrice@1s"])
 
 
 async def test_lost_connection_is_told_and_replaced_by_a_new_one(venue: VenueDouble, events: list[Event]) -> None:

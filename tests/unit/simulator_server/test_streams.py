@@ -58,7 +58,7 @@ def test_stream_names_are_understood(text: str, kind: Kind, category: Category, 
         "btcusdt@markPrice@2s",
         "btcusdt@aggTrade@100ms",
         "btcusdt@aggTrade5",
-        "!markPrice@arr",
+        "!markPrice@arr@2s",
         "btcusdt",
         "0",
         "",
@@ -143,6 +143,24 @@ def test_mark_prices_follow_the_wall_clock(desk: Desk, name: str, count: int) ->
     for _ in range(60):
         desk.play(6000, wall_ms=100)
     assert len(frames(session)) in (count, count + 1)
+
+
+def test_mark_prices_of_all_symbols_come_in_one_frame(desk: Desk) -> None:
+    both = desk.connect(Category.MARKET, "!markPrice@arr@1s", "btcusdt@markPrice@1s")
+    for _ in range(30):
+        desk.play(6000, wall_ms=100)
+    found = frames(both)
+    arrays, singles = [f for f in found if isinstance(f, list)], [f for f in found if isinstance(f, dict)]
+    assert len(arrays) == len(singles) in (3, 4)
+    assert [row["s"] for row in arrays[0]] == list(desk.precisions)
+    assert [next(row for row in rows if row["s"] == "BTCUSDT") for rows in arrays] == singles
+
+
+def test_mark_prices_of_all_symbols_end_with_their_last_listener(desk: Desk) -> None:
+    session = desk.connect(Category.MARKET, "!markPrice@arr@1s")
+    desk.hub.leave(session, "!markPrice@arr@1s")
+    desk.play(6000, wall_ms=5_000)
+    assert frames(session) == []
 
 
 def test_book_ticker_comes_only_when_the_touch_changes(desk: Desk) -> None:
