@@ -179,8 +179,7 @@ class TradingCore:
     def _start(self) -> None:
         """The first event gives the time at which the past is taken over."""
         desk = self._desk
-        desk.last_trade_ids = self._restored.last_trade_ids
-        is_restart = bool(desk.last_trade_ids)
+        is_restart = bool(self._restored.last_trade_ids)
         overlap_ms = desk.policy.restart_overlap_ms if is_restart else desk.policy.fills_overlap_ms
         desk.start_ms, desk.history_start_ms = desk.venue_ms, desk.venue_ms - overlap_ms
         # Without a trade the books begin with the first valuation: an older deposit is part of it.

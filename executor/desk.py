@@ -119,8 +119,6 @@ class Desk:
     venue_ms: int = 0
     start_ms: int = 0
     """Venue time of this process's first event."""
-    last_trade_ids: Mapping[str, int] = field(default_factory=dict)
-    """The highest trade id that was on disk when this process started, by symbol."""
     history_start_ms: int = 0
     """Venue time before which nothing is read: the start of this process, less an overlap after a restart."""
     out: Outbox = field(default_factory=Outbox)

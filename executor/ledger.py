@@ -181,8 +181,8 @@ def _record_foreign(desk: Desk, fill: FillReport) -> None:
     symbol = fill.symbol
     desk.book.mark_seen(symbol, fill.trade_id)
     desk.out.write(symbol, fill_record(fill, desk.now_ms), durable=True)
-    # One that an earlier process has booked may be of a trade that is over.
-    if fill.event_time_ms > desk.start_ms or fill.trade_id > desk.last_trade_ids.get(symbol, fill.trade_id):
+    # Of older ones it is not known any more which were booked to trades that are over.
+    if fill.event_time_ms > desk.start_ms - desk.policy.fills_reread_ms:
         desk.strangers.note(fill)
     desk.positions.note_activity(symbol, desk.now_ms)
     desk.suspect(symbol, fill.position_side)

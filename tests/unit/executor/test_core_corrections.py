@@ -228,11 +228,14 @@ def test_position_opened_by_a_stranger_after_ours_was_closed_unheard_is_left_alo
     assert _fills(lab, correction=True) == []
 
 
-def test_strangers_position_that_our_entry_met_is_explained_after_a_restart_too() -> None:
+@pytest.mark.parametrize("is_heard", [True, False], ids=["heard", "unheard"])
+def test_strangers_position_that_our_entry_met_is_explained_after_a_restart_too(is_heard: bool) -> None:
     lab = Lab()
     lab.run(1_000)
     lab.hold_events = True
+    lab.venue.mute = not is_heard
     _by_hand(lab, Side.BUY, D(2))
+    lab.venue.mute = False
     lab.signal()
     lab.hold_events = False
     lab.run(500)
