@@ -247,6 +247,20 @@ def test_strangers_position_that_our_entry_met_is_explained_after_a_restart_too(
     _assert_rows_are_the_real_fills(lab)
 
 
+def test_strangers_position_is_opened_after_a_moment_only_by_fills_that_are_later() -> None:
+    strangers = Strangers()
+    fills = [replace(_bought(number), event_time_ms=1_000 * number) for number in (1, 2)]
+    for fill in fills:
+        strangers.note(fill)
+    key = (BTC, PositionSide.BOTH)
+    assert strangers.opened_after(key, D(1), 1_999)
+    assert not strangers.opened_after(key, D(1), 2_000)
+    assert strangers.opened_after(key, D(2), 999)
+    assert not strangers.opened_after(key, D(2), 1_000)
+    assert not strangers.opened_after(key, D(0), 0)
+    assert not strangers.opened_after(key, D(3), 0)
+
+
 def test_strangers_fill_that_turns_out_to_be_ours_is_no_part_of_his_position() -> None:
     strangers = Strangers()
     fills = [_bought(number) for number in (1, 2, 2)]
