@@ -211,6 +211,10 @@ class FaultInjector:
                 return fault
         return None
 
+    def present(self, site: Site, now_ms: int) -> list[Fault]:
+        """Return the faults of a place that may hold now: those that calls have used up are not among them."""
+        return [armed.fault for armed in self._present(self._lasting[site], now_ms)]
+
     def is_any(self, site: Site, now_ms: int) -> bool:
         """Whether any fault of a place may hold now."""
         return bool(self._present(self._lasting[site], now_ms))

@@ -100,7 +100,7 @@ class Steps:
         """
         world = self._world
         process, now_ms = world.process, world.now_ms
-        if world.bends_prices or world.exchange.open_orders():
+        if world.bends_prices() or world.exchange.open_orders():
             return None
         if process is None or process.is_suspended:
             return self._armed()[0] if len(world.processes) <= 1 else None

@@ -137,9 +137,7 @@ class World:
         self._until_ms = 0
         self._seen = 0
         self._events = 0
-        self.bends_frames = self.bends_prices = False
-        self._bends = [fault for fault in self.plan.schedule.faults if fault.kind in FRAMES]
-        self._price_bends = [fault for fault in self.plan.schedule.faults if _bends_prices(fault)]
+        self.bends_frames = False
         self._build_exchange(hedge=hedge)
         self.epoch = 0
         self.lease_renewed_ms = START_MS
@@ -174,6 +172,13 @@ class World:
             self.at(START_MS + each.at_ms, lambda each=each: self.hands.do(each))
 
     # --- time -------------------------------------------------------------------------------------------------------
+
+    def bends_prices(self) -> bool:
+        """Whether a fault makes prices others than those of the walk, or may meet the frames that tell them."""
+        now_ms, present = self.now_ms, self.injector.present
+        if any(fault.kind is FaultKind.PRICE_GAP for fault in present(Site.MATCHING, now_ms)):
+            return True
+        return any(f.kind in FRAMES and f.target in ("", "market", "kline") for f in present(Site.STREAM, now_ms))
 
     @property
     def elapsed_ms(self) -> int:
@@ -310,8 +315,8 @@ class World:
     def _tick_faults(self) -> None:
         """Let the venue's faults begin, end and happen that are due."""
         self.advance()
-        self.bends_frames = _is_one_present(self._bends, self.elapsed_ms)
-        self.bends_prices = _is_one_present(self._price_bends, self.elapsed_ms)
+        present = self.injector.present(Site.STREAM, self.now_ms)
+        self.bends_frames = any(fault.kind in FRAMES for fault in present)
         self.desk.tick()
         self.deliver(self.exchange.drain_events())
         self.watch.resync()
@@ -343,15 +348,6 @@ class World:
         """Return how many of each kind took hold: a fault that met many calls counts once."""
         met = Counter(fault.kind.value for fault in {id(one.fault): one.fault for one in self.injector.fired}.values())
         return met + self.injected
-
-
-def _bends_prices(fault: Fault) -> bool:
-    """Whether a fault makes prices others than those of the walk, or meets the frames that tell them."""
-    return fault.kind is FaultKind.PRICE_GAP or (fault.kind in FRAMES and fault.target in ("", "market", "kline"))
-
-
-def _is_one_present(faults: list[Fault], now_ms: int) -> bool:
-    return any(fault.at_ms <= now_ms and (fault.until_ms is None or fault.until_ms > now_ms) for fault in faults)
 
 
 def _symbol_of(event: ExchangeEvent) -> str:
