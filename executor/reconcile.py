@@ -92,8 +92,6 @@ class Reconciler:
         """
         if desk.wanted_reconcile is None or self._failures:
             return self._next_ms
-        while self._demanded and self._demanded[0] <= desk.now_ms - desk.policy.reconcile_every_ms:
-            self._demanded.popleft()
         if not self._demanded:
             return 0
         pause_ms = desk.policy.reconcile_again_ms << (len(self._demanded) - 1)
@@ -101,6 +99,9 @@ class Reconciler:
 
     def _begin(self, desk: Desk) -> None:
         if desk.wanted_reconcile is not None:
+            # Sorted out here and not when asked: what `due_ms` has said must not come sooner.
+            while self._demanded and self._demanded[0] <= desk.now_ms - desk.policy.reconcile_every_ms:
+                self._demanded.popleft()
             self._demanded.append(desk.now_ms)
         snapshot = Snapshot(desk.wanted_reconcile or "periodic", desk.now_ms)
         desk.wanted_reconcile = None
