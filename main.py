@@ -58,9 +58,9 @@ RECORDED_WARM_UPS_MAX = 50
 """With more symbols the history read at the start is not stored: it is hundreds of thousands of rows."""
 ALERT_FLUSH_S = 5.0
 NEWS_DELAY_S = 0.1
-GC_THRESHOLD = 10_000
-"""New objects until the youngest are looked at: with the usual 700 a close of 263 symbols was interrupted 13 times."""
 """Orders leave before people are told why."""
+NOTES_DELAY_S = 0.2
+"""And before candles and verdicts are written down."""
 
 
 app = typer.Typer(
@@ -159,6 +159,7 @@ async def trade(settings: Settings, options: RunOptions) -> int:
     """
     from config.symbols import load_trading_config
     from core.clock import SystemClock
+    from utils.garbage import collect_in_quiet
     from utils.logging import install_asyncio_hook
     from utils.tasks import Loops, every
 
@@ -222,8 +223,9 @@ async def trade(settings: Settings, options: RunOptions) -> int:
         remember_exchange(database, settings, options)
         console, board = Console(), HealthBoard(clock, mode=settings.mode.value, version=VERSION)
         events = RecentEvents(logging.getLogger("main").info)
-        later = functools.partial(asyncio.get_running_loop().call_later, NEWS_DELAY_S)
-        writer, alerts = NewsWriter(database.writer, events, later), OutboxSink(database.writer)
+        call_later = asyncio.get_running_loop().call_later
+        writer = NewsWriter(database.writer, events, functools.partial(call_later, NEWS_DELAY_S))
+        alerts = OutboxSink(database.writer)
         webhook = settings.slack_webhook_url
         channels = [SlackChannel(webhook.get_secret_value())] if webhook else []
         dispatcher = AlertDispatcher(database.outbox, channels, clock, on_step=lambda: board.beat("alerts"))
@@ -256,7 +258,14 @@ async def trade(settings: Settings, options: RunOptions) -> int:
         keep_history = len(symbols) <= RECORDED_WARM_UPS_MAX
         latency = LatencyBook(clock)
         orders = OrderLatency(latency, clock)
-        runner = StrategyRunner(book, writer, orders.following(signals.publish_all), record_warm_up=keep_history)
+        runner = StrategyRunner(
+            book,
+            writer,
+            orders.noting(signals.put_now),
+            signals.publish_all,
+            record_warm_up=keep_history,
+            later=functools.partial(call_later, NOTES_DELAY_S),
+        )
         feed = CandleFeed(
             gateway,
             {symbol: book.intervals(symbol) for symbol in symbols},
@@ -285,6 +294,7 @@ async def trade(settings: Settings, options: RunOptions) -> int:
         daily = DailySummary(alerts, database.repository, gateway, clock, mode=mode, review=nightly)
         gateway.on_sent, executor.on_sent = orders.on_wire, orders.on_recorded
         market.hold_while(executor.has_orders_leaving)
+        user.hold_while(executor.has_requests_leaving)
         executor.gather_while(market.has_backlog)
         market.on_handled = functools.partial(latency.record, "message")
         watch_health(board, database, executor, feed, market, user, gateway, lag, latency)
@@ -323,7 +333,7 @@ async def trade(settings: Settings, options: RunOptions) -> int:
         gc.freeze()  # what lives until the end need not be looked at again: collections stay short
         failure = failure or await loops.until(stop, work=warm_up(feed, console, len(symbols)))
         gc.freeze()  # nor what the history of hundreds of symbols has left
-        gc.set_threshold(GC_THRESHOLD, *gc.get_threshold()[1:])
+        loops.start("garbage", collect_in_quiet(lambda: executor.is_at_rest() and not market.has_backlog()))
         latency.reset()
         alerts.emit(
             catalog.started(
@@ -347,6 +357,7 @@ async def trade(settings: Settings, options: RunOptions) -> int:
         summary = summarize(session, executor, opening_books, closing_books, clock, gateway)
         reason = "stopped as asked" if failure is None else f"stopped because a part failed: {failure}"
         alerts.emit(catalog.stopped(epoch=epoch, reason=reason, summary=summary, time_ms=clock.now_ms()))
+        runner.flush()
         writer.flush()
         try:
             await database.writer.commit([])

@@ -134,7 +134,7 @@ class SoakWorld:
         self._busy_until_ms = self._tick_at_ms = START_MS
         self._told_until_ms = 0
         self._instruments = {name: spec.instrument for name, spec in self.market.specs.items()}
-        self.runner = StrategyRunner(self._strategies(), self.disk, _publish_nothing)  # type: ignore[arg-type]
+        self.runner = StrategyRunner(self._strategies(), self.disk, list, _publish_nothing)  # type: ignore[arg-type]
         self._start_core()
         self.at(START_MS + STEP_MS, self._market_step)
         self._plan_faults()

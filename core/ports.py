@@ -105,3 +105,12 @@ class Outbox(Protocol):
     def mark_sent(self, alert_id: int, now_ms: int) -> None: ...
 
     def mark_failed(self, alert_id: int, error: str, retry_at_ms: int) -> None: ...
+
+
+Later = Callable[[Callable[[], None]], object]
+"""Calls a function a little later."""
+
+
+def at_once(work: Callable[[], None]) -> None:
+    """The `Later` of those that need not wait."""
+    work()

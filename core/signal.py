@@ -8,6 +8,7 @@ from decimal import Decimal
 
 from core.enums import Direction
 from core.frozen import quick_init
+from core.sentences import fill
 
 
 @quick_init
@@ -51,7 +52,8 @@ class Signal:
 
     `signal_id` is a function of strategy, symbol, interval and candle, so the same candle can never signal twice.
     `reference_price` is the close of the deciding candle. `received_ns` is the monotonic time at which the
-    deciding frame arrived, for latency measurements only.
+    deciding frame arrived, for latency measurements only. `reason` is a sentence; with `numbers`, one that they belong
+    into: `explanation` fills them in, which costs more than most of the way to the order and is done when it is read.
     """
 
     signal_id: str
@@ -68,6 +70,11 @@ class Signal:
     features: Mapping[str, float] = field(default_factory=dict)
     received_ns: int = 0
     max_holding_ms: int | None = None
+    numbers: Mapping[str, float] | None = None
+
+    @property
+    def explanation(self) -> str:
+        return self.reason if self.numbers is None else fill(self.reason, self.numbers)
 
 
 @quick_init

@@ -183,7 +183,7 @@ def _signal_row(record: SignalRecord) -> Row:
         "target_price": exits.target_price,
         "event_time": signal.event_time_ms,
         "received_time": signal.received_time_ms,
-        "reason": signal.reason,
+        "reason": signal.explanation,
         "features": dump_json(signal.features),
         "max_holding_ms": signal.max_holding_ms,
         "status": record.status.value,

@@ -162,6 +162,11 @@ class TradingCore:
         """Return a read-only picture for heartbeat, summary and tests."""
         return view_of(self._desk, self._reconciler.last_success_ms)
 
+    def entries_possible(self) -> int | None:
+        """Return how many more positions the limit on their number leaves room for; None without such a limit."""
+        limit = self._desk.config.limits.max_open_positions
+        return None if limit is None else max(0, limit - entry.open_positions(self._desk))
+
     def refusal_of(self, command: VenueCommand, now_ms: int) -> str | None:
         """Return why a request must not leave any more, decided at the last moment before it does, or None."""
         return fencing.refusal_of(self._desk, command, now_ms)

@@ -125,10 +125,15 @@ def _view(desk: Desk, signal: Signal, instrument: Instrument) -> EntryView:
         days.strategy_quantity(signal.strategy, symbol),
         days.symbol_net_pnl(symbol),
         days.consecutive_losses,
-        len([trade for trade in desk.book.active.values() if trade.state not in TERMINAL]),
+        open_positions(desk),
         link.lease_lost,
         _strategy_limits(desk, signal),
     )
+
+
+def open_positions(desk: Desk) -> int:
+    """Return how many positions there are or may soon be: trades that have not ended."""
+    return len([trade for trade in desk.book.active.values() if trade.state not in TERMINAL])
 
 
 def _strategy_limits(desk: Desk, signal: Signal) -> StrategyLimits:

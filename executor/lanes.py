@@ -44,7 +44,8 @@ class _Lane:
 class Lanes:
     """`act` carries out a request or an alert; `offer` takes news about failing and recovered writes.
 
-    `commits_waiting` counts durable writes that an order waits for; `on_committed` is called when the last one ended.
+    `commits_waiting` counts durable writes that an order waits for, from the moment in which they were decided;
+    `on_committed` is called when the last one ended.
     """
 
     def __init__(
@@ -75,11 +76,13 @@ class Lanes:
                 by_symbol.setdefault(symbol_of(effect), []).append(effect)
         for symbol, batch in by_symbol.items():
             lane = self._lanes.setdefault(symbol, _Lane())
-            if lane.worker is None and not any(isinstance(e, Persist) and e.durable for e in batch):
+            commits = _commits_of(batch)
+            if lane.worker is None and not commits:
                 for effect in batch:
                     self._do_now(lane, effect)
                 continue
             lane.batches.append(batch)
+            self.commits_waiting += commits
             if lane.worker is None:
                 lane.worker = asyncio.create_task(self._work(lane), name=f"executor-lane-{symbol}")
 
@@ -104,9 +107,18 @@ class Lanes:
     async def _work(self, lane: _Lane) -> None:
         try:
             while lane.batches:
-                await self._do_batch(lane, lane.batches.popleft())
+                batch = lane.batches.popleft()
+                try:
+                    await self._do_batch(lane, batch)
+                finally:
+                    self._count_down(_commits_of(batch))
         finally:
             lane.worker = None
+
+    def _count_down(self, commits: int) -> None:
+        self.commits_waiting -= commits
+        if commits and not self.commits_waiting:
+            self._on_committed()
 
     async def _do_batch(self, lane: _Lane, batch: list[Effect]) -> None:
         for index, effect in enumerate(batch):
@@ -140,15 +152,9 @@ class Lanes:
         lane.waiters.append(written)
         self._start_flush(lane)
         patience = EXIT_PATIENCE_S if effect.proceed_on_failure else ENTRY_PATIENCE_S
-        self.commits_waiting += 1
-        try:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(patience):
-                    await written
-        finally:
-            self.commits_waiting -= 1
-            if not self.commits_waiting:
-                self._on_committed()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(patience):
+                await written
         if written.cancelled() or not written.done():
             self._failed(f"the database has not answered for {patience} s")
             return effect.proceed_on_failure
@@ -189,6 +195,10 @@ class Lanes:
         if self._has_failed and not any(lane.backlog or lane.flusher for lane in self._lanes.values()):
             self._has_failed = False
             self._offer(PersistenceRecovered(self._clock.now_ms()))
+
+
+def _commits_of(batch: list[Effect]) -> int:
+    return sum(1 for effect in batch if isinstance(effect, Persist) and effect.durable)
 
 
 def _tell(waiters: list[asyncio.Future[PersistenceError | None]], result: PersistenceError | None) -> None:

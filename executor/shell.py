@@ -88,8 +88,10 @@ class Executor:
         self._clock_offset_ms = clock_offset_ms
         self._tick_ms = tick_ms
         self._queue: deque[Input] = deque()
-        self._intake = SignalIntake(clock, self.has_orders_leaving)
+        self._intake = SignalIntake(clock, self.has_orders_leaving, core.entries_possible)
         self._wake = asyncio.Event()
+        if signals is not None:
+            signals.on_put = self._wake.set
         self._lanes = Lanes(writer, clock, self._act, self.offer, self._wake.set)
         self._requests: set[asyncio.Task[None]] = set()
         self._writes_under_way = 0
@@ -125,8 +127,6 @@ class Executor:
             asyncio.create_task(self._handle_events(), name="executor-events"),
             asyncio.create_task(self._tick(), name="executor-tick"),
         ]
-        if self._signals is not None:
-            self._running.append(asyncio.create_task(self._pump_signals(self._signals), name="executor-signals"))
         try:
             await asyncio.gather(*self._running)
         except asyncio.CancelledError:
@@ -188,9 +188,15 @@ class Executor:
 
     def has_orders_leaving(self) -> bool:
         """Whether an order waits for the disk, or has just been handed over and is hardly on the wire yet."""
-        if self._lanes.commits_waiting:
-            return True
+        return self._lanes.commits_waiting > 0 or self.has_requests_leaving()
+
+    def has_requests_leaving(self) -> bool:
+        """Whether an order has just been handed over and is hardly on the wire yet."""
         return self._writes_under_way > 0 and self._clock.monotonic_ns() < self._leaving_until_ns
+
+    def is_at_rest(self) -> bool:
+        """Whether nothing waits to be handled and no order is on its way to the wire."""
+        return not self._depth() and not self.has_orders_leaving()
 
     def gather_while(self, has_backlog: Callable[[], bool]) -> None:
         """Let signals wait a moment for others while `has_backlog` says that market data waits to be handled."""
@@ -230,13 +236,22 @@ class Executor:
     async def _handle_events(self) -> None:
         """News of orders, prices and timers first, since exits follow from them; then some signals."""
         while True:
-            if not self._queue and not self._intake.is_due():
+            if not self._queue and not self._has_signals() and not self._intake.is_due():
                 self._wake.clear()
                 await self._be_woken()
+            self._take_signals()
             self._handle_news()
             if self._intake.is_due():
                 self._intake.take(self._handle)
             await asyncio.sleep(0)
+
+    def _has_signals(self) -> bool:
+        return self._signals is not None and self._signals.depth > 0
+
+    def _take_signals(self) -> None:
+        if self._signals is not None:
+            for signal in self._signals.take_now():
+                self.offer(SignalReceived(signal, signal.event_time_ms, self._clock.now_ms()))
 
     async def _be_woken(self) -> None:
         if not self._intake:
@@ -300,11 +315,6 @@ class Executor:
                 "the process stood still; nothing is sent until the lease was looked at", ms=now_ms - self._ticked_ms
             )
         self._ticked_ms = now_ms
-
-    async def _pump_signals(self, signals: Bus[Signal]) -> None:
-        while True:
-            for signal in await signals.take():
-                self.offer(SignalReceived(signal, signal.event_time_ms, self._clock.now_ms()))
 
     # --- effects out --------------------------------------------------------------------------------------------
 

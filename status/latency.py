@@ -9,7 +9,10 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Awaitable, Callable, Sequence
+from collections import defaultdict, deque
+from collections.abc import Callable, Sequence
+
+import numpy as np
 
 from core.clock import Clock
 from core.commands import SubmitOrder, VenueCommand
@@ -24,6 +27,8 @@ BINS_A_DECADE = 60
 
 _FLOOR_NS = 1_000
 _BINS = 7 * BINS_A_DECADE  # 1 us to 10 s
+_RAW_MAX = 200_000
+"""Durations of a stage that wait to be counted: those of some minutes at the highest speed."""
 
 
 class _Histogram:
@@ -32,43 +37,53 @@ class _Histogram:
     __slots__ = ("bins", "count", "worst_ns")
 
     def __init__(self) -> None:
-        self.bins = [0] * _BINS
+        self.bins = np.zeros(_BINS, dtype=np.int64)
         self.count = 0
         self.worst_ns = 0
 
-    def add(self, duration_ns: int) -> None:
-        place = int(math.log10(duration_ns / _FLOOR_NS) * BINS_A_DECADE) if duration_ns > _FLOOR_NS else 0
-        self.bins[min(place, _BINS - 1)] += 1
-        self.count += 1
-        self.worst_ns = max(self.worst_ns, duration_ns)
+    def add(self, durations_ns: Sequence[int]) -> None:
+        """Count durations; at least one."""
+        durations = np.array(durations_ns, dtype=np.int64)
+        decades = np.log10(np.maximum(durations, _FLOOR_NS) / _FLOOR_NS)
+        places = np.minimum((decades * BINS_A_DECADE).astype(np.int64), _BINS - 1)
+        self.bins += np.bincount(places, minlength=_BINS)
+        self.count += len(durations)
+        self.worst_ns = max(self.worst_ns, int(durations.max()))
 
 
 class LatencyBook:
-    """Durations by stage. `record` may be called from any thread and costs about a microsecond."""
+    """Durations by stage. `record` may be called from any thread and only notes: it is called hundreds of times in the
+    moment when candles close. Counting waits for the next `snapshot`.
+    """
 
     def __init__(self, clock: Clock, *, window_ms: int = WINDOW_MS) -> None:
         self._clock = clock
         self._window_ms = window_ms
         self._lock = threading.Lock()
         self._began_ms = clock.now_ms()
+        self._raw: defaultdict[str, deque[int]] = defaultdict(lambda: deque(maxlen=_RAW_MAX))
         self._now: dict[str, _Histogram] = {}
         self._before: dict[str, _Histogram] = {}
 
     def record(self, stage: str, duration_ns: int) -> None:
-        with self._lock:
-            histogram = self._now.get(stage)
-            if histogram is None:
-                histogram = self._now[stage] = _Histogram()
-            histogram.add(duration_ns)
+        self._raw[stage].append(duration_ns)
+
+    def _count(self) -> None:
+        """Move what was noted into the histograms; more may be noted meanwhile."""
+        for stage, raw in list(self._raw.items()):
+            if raw:
+                self._now.setdefault(stage, _Histogram()).add([raw.popleft() for _ in range(len(raw))])
 
     def reset(self) -> None:
         """Forget everything: what a start takes says nothing about trading."""
         with self._lock:
+            self._count()
             self._now, self._before, self._began_ms = {}, {}, self._clock.now_ms()
 
     def snapshot(self) -> dict[str, dict[str, float | int]]:
         """Return p50, p99, max (ms) and count of every stage that has happened."""
         with self._lock:
+            self._count()
             found = {stage: self._of(stage) for stage in sorted(self._now.keys() | self._before.keys())}
             if self._clock.now_ms() - self._began_ms >= self._window_ms:
                 self._now, self._before, self._began_ms = {}, self._now, self._clock.now_ms()
@@ -76,7 +91,7 @@ class LatencyBook:
 
     def _of(self, stage: str) -> dict[str, float | int]:
         parts = [part[stage] for part in (self._now, self._before) if stage in part]
-        bins = [sum(counts) for counts in zip(*(part.bins for part in parts), strict=True)]
+        bins: list[int] = np.sum([part.bins for part in parts], axis=0).tolist()
         worst_ns = max(part.worst_ns for part in parts)
         return {
             "p50": _percentile(bins, 50, worst_ns),
@@ -94,20 +109,20 @@ class OrderLatency:
         self._clock = clock
         self._received_ns: dict[str, int] = {}
 
-    def following(
-        self, publish: Callable[[Sequence[Signal]], Awaitable[None]]
-    ) -> Callable[[Sequence[Signal]], Awaitable[None]]:
-        """Return `publish` with the arrival of each signal noted on the way."""
+    def noting(
+        self, offer: Callable[[Sequence[Signal]], Sequence[Signal]]
+    ) -> Callable[[Sequence[Signal]], Sequence[Signal]]:
+        """Return `offer` with the arrival of each signal noted on the way."""
 
-        async def publish_and_note(signals: Sequence[Signal]) -> None:
+        def note_and_offer(signals: Sequence[Signal]) -> Sequence[Signal]:
             now_ns = self._clock.monotonic_ns()
             for signal in signals:
                 if signal.received_ns:
                     self._received_ns[signal.symbol] = signal.received_ns
                     self._book.record("frame_to_signal", now_ns - signal.received_ns)
-            await publish(signals)
+            return offer(signals)
 
-        return publish_and_note
+        return note_and_offer
 
     def on_recorded(self, command: VenueCommand) -> None:
         """An entry's intent is on disk and its request is handed to the gateway."""

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from core.instrument import plain
-from core.ports import RecordWriter
+from core.ports import Later, RecordWriter, at_once
 from core.records import DenialRecord, HaltRecord, PositionRecord, Record, TradeState
 from status.console import RecentEvents, money
 
@@ -21,13 +21,6 @@ LINES_A_TURN = 10
 
 DENIALS_SINGLY = 3
 """More denials at once than this, for one reason, are told in one line."""
-
-Later = Callable[[Callable[[], None]], object]
-"""Calls a function a little later."""
-
-
-def at_once(work: Callable[[], None]) -> None:
-    work()
 
 
 class NewsWriter:

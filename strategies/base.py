@@ -17,11 +17,11 @@ from numpy import ndarray
 
 from core.candle import DAY_MS, INTERVAL_MS
 from core.enums import Direction
+from core.sentences import fill
 from core.signal import ExitPlan
 from strategies.conditions import Gate, Setup
 from strategies.indicators.base import Indicator
 from strategies.params import StrategyParams
-from strategies.sentences import fill
 
 WARMING_UP = "warming_up"
 SIGNAL = "signal"

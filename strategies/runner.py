@@ -1,6 +1,6 @@
 """Runs the strategies on closed candles: signals go to the bus, every evaluation leaves a verdict.
 
-The core is synchronous and costs some microseconds a candle: plain floats, no pandas. Only publishing waits.
+The core is synchronous and costs some microseconds a candle: plain floats, no pandas. Only a full bus makes it wait.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from core.candle import ClosedCandle
 from core.events import CandleClosed
-from core.ports import RecordWriter
+from core.ports import Later, RecordWriter, at_once
 from core.records import CandleRecord, DecisionRecord, Record
 from core.signal import Signal, Verdict, signal_id_for
 from strategies.base import NO_ENTRY, SIGNAL, Decision, Entry, Refusal
@@ -31,6 +31,11 @@ Row = tuple[float, float, float, float, float, int]
 
 _WIDTH = 6
 _LEAST_CANDLES = 1_500
+
+NOTES_A_TURN = 100
+"""Evaluations written down at a time: some milliseconds."""
+NOTES_MAX = 2_000
+"""More than this do not wait for their turn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,37 +105,49 @@ class _Desk:
         return evaluator
 
 
+_Note = tuple[CandleClosed, Phase, list[tuple[str, Decision]]]
+"""A candle and what each strategy, by name, decided on it."""
+
+
 class StrategyRunner:
     """Evaluates every strategy of the book on each closed candle.
 
     Writes a `CandleRecord` for each 1m candle (of the warm-up only when `record_warm_up`) and a `DecisionRecord` for
-    each evaluation but those of the warm-up. Edited parameters count from the next candle on. A strategy that raises
-    refuses that candle, is logged, and told to `on_fault` once until its parameters change.
+    each evaluation but those of the warm-up: `later`, because hundreds of candles close in one moment and their orders
+    wait for the last of them; `flush` writes the rest. Edited parameters count from the next candle on. A strategy that
+    raises refuses that candle, is logged, and told to `on_fault` once until its parameters change.
     """
 
     def __init__(
         self,
         book: StrategyBook,
         writer: RecordWriter,
+        offer: Callable[[Sequence[Signal]], Sequence[Signal]],
         publish: Callable[[Sequence[Signal]], Awaitable[None]],
         *,
         record_warm_up: bool = True,
         on_fault: Callable[[StrategyFault], None] | None = None,
+        later: Later = at_once,
     ) -> None:
         self._book = book
         self._writer = writer
-        self._publish = publish
+        self._offer, self._publish = offer, publish
         self._record_warm_up = record_warm_up
         self._on_fault = on_fault
         self._desks: dict[tuple[str, str], _Desk] = {}
         self._outbox: deque[Signal] = deque()
         self._has_signals = asyncio.Event()
+        self._later = later
+        self._notes: deque[_Note] = deque()
+        self._is_scheduled = False
         self.evaluations = 0
         self.signals = 0
 
     def handle(self, event: CandleClosed, phase: Phase = Phase.LIVE) -> None:
-        """Evaluate a candle and queue its signals for `run` to publish. The callback for `CandleFeed`."""
-        signals = self.on_candle(event, phase)
+        """Evaluate a candle and offer its signals; those refused wait for `run`. The callback for `CandleFeed`."""
+        signals: Sequence[Signal] = self.on_candle(event, phase)
+        if signals and not self._outbox:
+            signals = self._offer(signals)
         if signals:
             self._outbox.extend(signals)
             self._has_signals.set()
@@ -146,9 +163,9 @@ class StrategyRunner:
             except TimeoutError:
                 continue
             self._has_signals.clear()
-            waiting = list(self._outbox)  # the signals of one candle close go out together
-            self._outbox.clear()
-            await self._publish(waiting)
+            while self._outbox:  # what is being published stays in line, so that no newer signal overtakes it
+                await self._publish([self._outbox[0]])
+                self._outbox.popleft()
 
     @property
     def depth(self) -> int:
@@ -156,7 +173,7 @@ class StrategyRunner:
         return len(self._outbox)
 
     def on_candle(self, event: CandleClosed, phase: Phase = Phase.LIVE) -> list[Signal]:
-        """Evaluate one closed candle of any interval, write what came of it, and return the signals.
+        """Evaluate one closed candle of any interval, note what came of it, and return the signals.
 
         Candles of a symbol and interval must come in order; one that is not newer than the last is ignored.
         """
@@ -166,23 +183,53 @@ class StrategyRunner:
             return []
         desk.last_open_time_ms = candle.open_time_ms
         row = _row_of(candle)
-        records: list[Record] = []
         signals: list[Signal] = []
-        if candle.interval == "1m" and (self._record_warm_up or phase is not Phase.WARM_UP):
-            records.append(CandleRecord(candle))
+        decisions: list[tuple[str, Decision]] = []
         for active, evaluator in desk.evaluators:
             decision = self._decide(desk, active, evaluator, row, phase)
             if phase is Phase.WARM_UP:
                 continue
             if phase is Phase.LIVE and isinstance(decision, Entry):
                 signals.append(_signal(active, evaluator, decision, event))
-            verdict = _verdict(active, decision, event, phase)
-            records.append(DecisionRecord(verdict))
+            decisions.append((active.name, decision))
         desk.memory.append(row)
         self.signals += len(signals)
+        self._note(event, phase, decisions)
+        return signals
+
+    def flush(self) -> None:
+        """Write down everything that waits."""
+        while self._notes:
+            self._write(NOTES_MAX)
+
+    def _note(self, event: CandleClosed, phase: Phase, decisions: list[tuple[str, Decision]]) -> None:
+        if phase is Phase.WARM_UP and not self._record_warm_up:
+            return
+        self._notes.append((event, phase, decisions))
+        if phase is Phase.WARM_UP or len(self._notes) > NOTES_MAX:
+            self.flush()
+        else:
+            self._schedule()
+
+    def _schedule(self) -> None:
+        if self._notes and not self._is_scheduled:
+            self._is_scheduled = True
+            self._later(self._turn)
+
+    def _turn(self) -> None:
+        self._is_scheduled = False
+        self._write(NOTES_A_TURN)
+        self._schedule()
+
+    def _write(self, notes_max: int) -> None:
+        records: list[Record] = []
+        for _ in range(min(notes_max, len(self._notes))):
+            event, phase, decisions = self._notes.popleft()
+            if event.candle.interval == "1m":
+                records.append(CandleRecord(event.candle))
+            records += [DecisionRecord(_verdict(name, decision, event, phase)) for name, decision in decisions]
         if records:
             self._writer.submit(records)
-        return signals
 
     def _desk(self, symbol: str, interval: str) -> _Desk:
         key = (symbol, interval)
@@ -228,30 +275,30 @@ def _row_of(candle: ClosedCandle) -> Row:
 
 def _signal(active: ActiveStrategy, evaluator: Evaluator, entry: Entry, event: CandleClosed) -> Signal:
     candle = event.candle
-    features = {name: value for name, value in vars(evaluator.values).items() if isinstance(value, float)}
-    return Signal(
-        signal_id=signal_id_for(active.name, candle.symbol, candle.interval, candle.open_time_ms),
-        strategy=active.name,
-        symbol=candle.symbol,
-        interval=candle.interval,
-        direction=entry.direction,
-        candle_open_time_ms=candle.open_time_ms,
-        reference_price=candle.close,
-        exits=entry.exits,
-        event_time_ms=event.event_time_ms,
-        received_time_ms=event.received_time_ms,
-        reason=entry.reason,
-        features=features,
-        received_ns=event.received_ns,
-        max_holding_ms=active.params.max_holding_ms,
+    return Signal(  # by position, field by field: with names it would cost twice as much
+        signal_id_for(active.name, candle.symbol, candle.interval, candle.open_time_ms),
+        active.name,
+        candle.symbol,
+        candle.interval,
+        entry.direction,
+        candle.open_time_ms,
+        candle.close,
+        entry.exits,
+        event.event_time_ms,
+        event.received_time_ms,
+        entry.given or entry.template,
+        {name: value for name, value in vars(evaluator.values).items() if isinstance(value, float)},
+        event.received_ns,
+        active.params.max_holding_ms,
+        None if entry.given else entry.numbers,
     )
 
 
-def _verdict(active: ActiveStrategy, decision: Decision, event: CandleClosed, phase: Phase) -> Verdict:
+def _verdict(strategy: str, decision: Decision, event: CandleClosed, phase: Phase) -> Verdict:
     candle = event.candle
     if isinstance(decision, Entry):
         gate = SIGNAL if phase is Phase.LIVE else LATE_CANDLE
         numbers = {**decision.numbers, "side": float(decision.direction.sign)}
     else:
         gate, numbers = (decision.gate, dict(decision.numbers)) if decision is not None else (NO_ENTRY, {})
-    return Verdict(active.name, candle.symbol, candle.interval, candle.open_time_ms, event.event_time_ms, gate, numbers)
+    return Verdict(strategy, candle.symbol, candle.interval, candle.open_time_ms, event.event_time_ms, gate, numbers)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
+from core.sentences import fill
 from strategies.base import NO_ENTRY, SIGNAL, WARMING_UP
-from strategies.sentences import fill
 
 LATE_CANDLE = "late_candle"
 STRATEGY_ERROR = "strategy_error"

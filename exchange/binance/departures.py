@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 
-PATIENCE_S = 0.02
+PATIENCE_S = 0.04
 """So long, at most, an answer waits for requests that are about to leave."""
 
 

@@ -30,7 +30,7 @@ from exchange.binance.calls import EXCHANGE_INFO, LISTEN_KEY, SERVER_TIME, WRITE
 from exchange.binance.exchange_info import InstrumentCache, parse_exchange_info
 from exchange.binance.paging import read_candles, read_fills, read_income
 from exchange.binance.requester import Requester
-from exchange.binance.sdk import quiet_sdk_loggers, require_proved_sdk
+from exchange.binance.sdk import prepare_sdk
 from exchange.binance.settings import VenueSettings
 from exchange.binance.timesync import GatewayTime, JumpWatch, TimeSample, VenueClock, best_offset_ms
 from exchange.binance.wire import WireError, as_row, decode_json, integer, text
@@ -66,8 +66,7 @@ class BinanceGateway:
         on_event: EventSink | None = None,
         wait: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        require_proved_sdk()
-        quiet_sdk_loggers()
+        prepare_sdk()
         self._clock = clock
         self._on_event = on_event
         self._wait = wait
@@ -80,7 +79,6 @@ class BinanceGateway:
         self._next_sync_ms = 0
         self._next_refresh_ms = 0
         self._refreshed_ms = 0
-        self._in_flight: set[asyncio.Future[tuple[Outcome, int | None]]] = set()
         self.venue_time = VenueClock()
         self.on_sent: Callable[[VenueCommand, int], None] | None = None
 
@@ -102,8 +100,7 @@ class BinanceGateway:
     async def close(self) -> None:
         """Refuse new commands, wait for the writes under way, give threads and connections back."""
         self._requester.closing = True
-        if self._in_flight:
-            await asyncio.wait(self._in_flight)
+        await self._requester.drain()
         self._requester.close()
 
     async def maintain(self) -> None:
@@ -160,12 +157,9 @@ class BinanceGateway:
         return self.venue_time.venue_time_ms()
 
     async def execute(self, command: VenueCommand) -> VenueReply:
-        """Carry a command out. A write goes on to its end even when the caller is cancelled."""
+        """Carry a command out. What has left goes on to its end even when the caller is cancelled."""
         if isinstance(command, WRITES):
-            work = asyncio.ensure_future(self._once(command))
-            self._in_flight.add(work)
-            work.add_done_callback(self._in_flight.discard)
-            outcome, expires_ms = await asyncio.shield(work)
+            outcome, expires_ms = await self._once(command)
         else:
             outcome, expires_ms = await self._query(command), None
         if isinstance(outcome, Accepted):

@@ -12,10 +12,10 @@ from exchange.binance.connection import Frame
 
 _LOG = logging.getLogger(__name__)
 
-SLICE_MS = 4.0
-"""How long frames are delivered before everything else gets a turn: about fifty candles that closed."""
-PAUSE_MS = 25.0
-"""So long, at most, frames wait where `is_held`."""
+SLICE_MS = 1.5
+"""How long frames are delivered before everything else gets a turn: about twenty candles that closed."""
+PAUSE_MS = 50.0
+"""So long, at most, frames wait where `is_held`, since they came or the last ones were delivered."""
 LOOK_AGAIN_MS = 1.0
 
 
@@ -31,10 +31,12 @@ class Inbox:
         deliver: Callable[[Frame, int, int], None],
         clock: Clock,
         is_urgent: Callable[[Frame], bool] = lambda _: False,
+        pause_ms: float = PAUSE_MS,
     ) -> None:
         self._deliver = deliver
         self._clock = clock
         self._is_urgent = is_urgent
+        self._pause_ns = int(pause_ms * 1e6)
         self.is_held: Callable[[], bool] = lambda: False
         self._turn_ns = 0
         self._urgent: deque[tuple[Frame, int, int]] = deque()
@@ -61,7 +63,8 @@ class Inbox:
 
     def _drain(self) -> None:
         urgent, frames, now_ns = self._urgent, self._frames, self._clock.monotonic_ns()
-        if self.is_held() and now_ns - self._turn_ns < PAUSE_MS * 1e6:
+        came_ns = (urgent or frames)[0][2]
+        if now_ns - max(came_ns, self._turn_ns) < self._pause_ns and self.is_held():
             asyncio.get_running_loop().call_later(LOOK_AGAIN_MS / 1000, self._drain)
             return
         slice_end_ns = now_ns + int(SLICE_MS * 1e6)

@@ -14,7 +14,7 @@ from core.ports import EventSink
 from exchange.binance.connection import Frame, StreamConnection
 from exchange.binance.inbox import Inbox
 from exchange.binance.market_frames import decode_market
-from exchange.binance.sdk import quiet_sdk_loggers, require_proved_sdk
+from exchange.binance.sdk import prepare_sdk
 from exchange.binance.settings import VenueSettings
 from exchange.binance.supervisor import Connection, Replace, Supervisor
 from exchange.binance.timesync import VenueClock
@@ -66,8 +66,7 @@ class BinanceMarketStream:
         timings: MarketTimings | None = None,
         wait: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        require_proved_sdk()
-        quiet_sdk_loggers()
+        prepare_sdk()
         self._clock = clock
         self._sink = sink
         self._venue_time = venue_time or VenueClock()

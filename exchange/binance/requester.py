@@ -116,6 +116,11 @@ class Requester:
             self.filters_stale = True
         return verdict
 
+    async def drain(self) -> None:
+        """Return when no write is under way any more."""
+        await self._exits.drain()
+        await self._writes.drain()
+
     def close(self) -> None:
         for client in (self._exits, self._writes, self._reads):
             client.close()

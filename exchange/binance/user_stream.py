@@ -16,7 +16,7 @@ from core.events import StreamChanged, StreamKind, StreamState, UnknownVenueMess
 from core.ports import EventSink
 from exchange.binance.connection import Frame, StreamConnection
 from exchange.binance.inbox import Inbox
-from exchange.binance.sdk import quiet_sdk_loggers, require_proved_sdk
+from exchange.binance.sdk import prepare_sdk
 from exchange.binance.settings import VenueSettings
 from exchange.binance.supervisor import Connection, Replace, Supervisor
 from exchange.binance.timesync import VenueClock
@@ -34,6 +34,10 @@ class ListenKeys(Protocol):
     async def listen_key(self) -> str:
         """Make the key or extend it by an hour; raises RuntimeFailure."""
         ...
+
+
+PAUSE_MS = 20.0
+"""So long, at most, news wait for orders that are about to leave: a hundredth of what a fill may go without a stop."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +68,7 @@ class BinanceUserStream:
         timings: UserTimings | None = None,
         wait: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        require_proved_sdk()
-        quiet_sdk_loggers()
+        prepare_sdk()
         self._settings = settings
         self._keys = keys
         self._clock = clock
@@ -77,7 +80,7 @@ class BinanceUserStream:
         self._connection: StreamConnection | None = None
         self._probed_ms = 0
         self._last_message_ms: int | None = None
-        self._inbox = Inbox(self._deliver, clock)
+        self._inbox = Inbox(self._deliver, clock, pause_ms=PAUSE_MS)
         self._seen: OrderedDict[str, None] = OrderedDict()
         self._supervisor = Supervisor(
             "user",
@@ -95,6 +98,11 @@ class BinanceUserStream:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._supervisor.run())
             tasks.create_task(self._renew())
+
+    def hold_while(self, is_held: Callable[[], bool]) -> None:
+        """Let news wait a moment while `is_held` says so: what follows from the first fills of thirty orders takes the
+        interpreter from those that have not left, until the last one leaves three times later."""
+        self._inbox.is_held = is_held
 
     @property
     def frames_handled(self) -> int:

@@ -29,6 +29,10 @@ class VwapReversion(GatedStrategy):
     name = "vwap_reversion"
     Params = Params
 
+    def __init__(self, params: Params) -> None:
+        super().__init__(params)
+        self._exits = percent_exits(params.stop_pct, params.target_pct)  # the same for every entry
+
     def indicators(self) -> Indicators:
         return {"adx": Adx(self.params.adx_window), ("vwap", "sd"): SessionVwap()}
 
@@ -61,4 +65,4 @@ class VwapReversion(GatedStrategy):
         )
 
     def exits(self, v: Values, direction: Direction) -> ExitPlan:
-        return percent_exits(self.params.stop_pct, self.params.target_pct)
+        return self._exits

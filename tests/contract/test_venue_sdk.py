@@ -6,11 +6,17 @@ A failure after an upgrade means that the adapter must be looked at again, not t
 from __future__ import annotations
 
 import asyncio
+import inspect
+import json
 import logging
 from collections.abc import AsyncIterator
 from importlib.metadata import version
+from types import ModuleType
 from typing import Any
 
+import binance_common.utils
+import binance_common.websocket
+import orjson
 import pytest
 import requests
 from aiohttp import web
@@ -231,3 +237,15 @@ def test_sdk_chatter_below_warning_is_dropped_from_the_root_logger(caplog: pytes
     warning = logging.LogRecord("root", logging.WARNING, path, 1, "something is wrong", None, None)
     ours = logging.LogRecord("root", logging.INFO, "/project/main.py", 1, "hello", None, None)
     assert [bool(root.filter(record)) for record in (chatter, warning, ours)] == [False, True, True]
+
+
+@pytest.mark.parametrize("module", [binance_common.websocket, binance_common.utils])
+def test_hurried_sdk_reads_json_with_orjson_and_still_refuses_what_is_none(module: ModuleType) -> None:
+    assert "json.loads(" in inspect.getsource(module)  # by this name the module asks for its reader
+    sdk.hurry_sdk_json()
+    sdk.hurry_sdk_json()
+    reader = vars(module)["json"]
+    assert reader.loads is orjson.loads
+    assert reader.loads('{"i": 8389765739703625592}') == {"i": 8389765739703625592}
+    with pytest.raises(json.JSONDecodeError):
+        reader.loads('{"i": ')

@@ -56,11 +56,14 @@ def test_live_runner_gives_the_signals_and_verdicts_of_the_columns(market) -> No
     (strategy,) = shipped(symbol)
     whole = decide_columns(strategy, data)
 
-    async def publish(signal):
+    def offer(signals):
+        raise AssertionError("not run here")
+
+    async def publish(signals):
         raise AssertionError("not run here")
 
     writer = Writer()
-    runner = StrategyRunner(StrategyBook(SHIPPED, [symbol]), writer, publish)
+    runner = StrategyRunner(StrategyBook(SHIPPED, [symbol]), writer, offer, publish)
     signals = [signal for one in candles for signal in runner.on_candle(closed(one))]
     found = np.flatnonzero(whole.sides)
     assert [s.candle_open_time_ms for s in signals] == data.open_time[found].tolist()

@@ -109,32 +109,32 @@ def test_direction_and_side_agree_on_signs() -> None:
     assert Side.SELL.sign == Direction.SHORT.sign == -1
 
 
-async def test_bus_full_makes_the_producer_wait_and_keeps_order() -> None:
+def test_bus_takes_what_there_is_room_for_and_wakes_its_consumer() -> None:
     bus: Bus[int] = Bus(capacity=2)
-    producer = asyncio.create_task(_publish(bus, range(5)))
-    await asyncio.sleep(0)
-    assert bus.depth == 2
-    received: list[int] = []
-    while len(received) < 5:
-        received += await bus.take()
-    await producer
-    assert received == [0, 1, 2, 3, 4]
+    woken: list[int] = []
+    bus.on_put = lambda: woken.append(bus.depth)
+    assert bus.put_now([]) == []
+    assert bus.put_now([0]) == []
+    assert bus.put_now([1, 2, 3]) == [2, 3]
+    assert bus.put_now([2, 3]) == [2, 3]
+    assert woken == [1, 2]
+    assert bus.take_now() == [0, 1]
+    assert bus.take_now() == []
     assert bus.depth_max == 2
-
-
-async def _publish(bus: Bus[int], items: range) -> None:
-    for item in items:
-        await bus.publish(item)
 
 
 async def test_bus_given_many_at_once_takes_what_there_is_room_for_and_makes_the_rest_wait() -> None:
     bus: Bus[int] = Bus(capacity=3)
+    woken: list[int] = []
+    bus.on_put = lambda: woken.append(bus.depth)
     producer = asyncio.create_task(bus.publish_all(range(7)))
     await asyncio.sleep(0)
     assert bus.depth == 3 and not producer.done()
     received: list[int] = []
     while len(received) < 7:
-        received += await bus.take()
+        await asyncio.sleep(0)
+        received += bus.take_now()
     await producer
     assert received == list(range(7))
+    assert len(woken) >= 3
     assert bus.depth_max == 3

@@ -8,7 +8,7 @@ from typing import Any
 
 from core.clock import VirtualClock
 from core.enums import Priority
-from exchange.binance.inbox import Inbox
+from exchange.binance.inbox import PAUSE_MS, Inbox
 from exchange.binance.rest import PriorityGate
 
 
@@ -116,8 +116,12 @@ async def test_inbox_that_is_held_waits_but_not_for_ever() -> None:
     for number in range(3):
         inbox.put({"n": number})
     await settle()
-    assert seen == [0]  # nothing had been delivered for long: the first slice goes through
-    clock.advance_to(clock.now_ms() + 25)
+    clock.advance_to(clock.now_ms() + int(PAUSE_MS) - 1)
+    await settle()
+    assert seen == []
+    clock.advance_to(clock.now_ms() + 1)
+    await until(lambda: len(seen) == 1)
+    clock.advance_to(clock.now_ms() + int(PAUSE_MS))
     await until(lambda: len(seen) == 2)
     inbox.is_held = lambda: False
     await until(lambda: len(seen) == 3)

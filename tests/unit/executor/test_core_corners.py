@@ -14,7 +14,7 @@ from executor import book, desk
 from executor.policy import ExecutionPolicy
 from executor.restoring import restore_trades
 from tests.unit.executor.fake_venue import doubt
-from tests.unit.executor.lab import BTC, ETH, D, Lab, refused
+from tests.unit.executor.lab import BTC, ETH, D, Lab, refused, trading_config
 
 
 def test_restart_while_closing_goes_on_closing() -> None:
@@ -190,3 +190,13 @@ def test_exit_reason_of_a_position_closed_by_market_is_the_request() -> None:
     lab.signal(max_holding_ms=1_000)
     lab.run(2_000)
     assert lab.trade().exit_reason is ExitReason.MAX_HOLDING
+
+
+@pytest.mark.parametrize(("limit", "before", "after"), [(None, None, None), (2, 2, 1), (1, 1, 0)])
+def test_room_for_entries_is_what_the_limit_on_positions_leaves(
+    limit: int | None, before: int | None, after: int | None
+) -> None:
+    lab = Lab(config=trading_config(max_open_positions=limit))
+    assert lab.core.entries_possible() == before
+    lab.open_long()
+    assert lab.core.entries_possible() == after

@@ -17,8 +17,9 @@ class Desk:
         self.clock = TickingClock()
         self.is_leaving = self.is_backlog = False
         self.brings: set[int] = set()
+        self.room: int | None = None
         self.handled: list[int] = []
-        self.intake = SignalIntake(self.clock, lambda: self.is_leaving)
+        self.intake = SignalIntake(self.clock, lambda: self.is_leaving, lambda: self.room)
         self.intake.has_backlog = lambda: self.is_backlog
         self._put = 0
 
@@ -116,3 +117,25 @@ def test_intake_waits_for_orders_on_their_way_but_not_for_ever(desk: Desk) -> No
     assert not desk.intake.is_due()
     desk.clock.pass_ms(PAUSE_MS * 0.02)
     assert desk.intake.is_due()
+
+
+def test_intake_does_not_wait_for_signals_that_there_is_no_room_for(desk: Desk) -> None:
+    desk.room, desk.is_backlog = 3, True
+    desk.put(2)
+    assert not desk.intake.is_due()
+    desk.put(2)
+    assert desk.intake.is_due()
+    desk.brings = {0, 1, 2}
+    assert desk.take() == [0, 1, 2]  # the last for which there is room ends the turn
+    assert not desk.intake.is_due()  # the others can only be denied: they let frames go first
+    desk.clock.pass_ms(GATHER_MS)
+    assert desk.take() == [3]
+
+
+def test_intake_without_any_room_waits_as_long_as_with_plenty(desk: Desk) -> None:
+    desk.room, desk.is_backlog = 0, True
+    desk.put(2)
+    assert not desk.intake.is_due()
+    desk.clock.pass_ms(GATHER_MS)
+    assert desk.intake.is_due()
+    assert desk.take() == [0, 1]

@@ -163,7 +163,7 @@ async def rig() -> Rig:
 
 
 async def test_signal_from_the_bus_is_traded_and_every_order_follows_its_commit(rig: Rig) -> None:
-    await rig.bus.publish(signal(BTC, time_ms=rig.clock.now_ms()))
+    assert not rig.bus.put_now([signal(BTC, time_ms=rig.clock.now_ms())])
     await rig.until(lambda: rig.state() is TradeState.PROTECTED)
     order = [entry for entry in rig.venue.log if entry.startswith(BTC)]
     assert order.index(f"{BTC}:commit") < order.index(f"{BTC}:E")
@@ -233,6 +233,8 @@ async def test_signals_wait_while_the_intent_of_an_earlier_one_is_on_its_way_to_
     rig.writer.gates[BTC] = asyncio.Event()
     rig.offer_signal(BTC)
     await rig.until(rig.executor.has_orders_leaving)
+    assert not rig.executor.has_requests_leaving()  # it waits for the disk
+    assert not rig.executor.is_at_rest()
     rig.offer_signal(ETH)
     now = rig.clock.now_ms()
     handled = rig.executor.events_handled
@@ -242,6 +244,23 @@ async def test_signals_wait_while_the_intent_of_an_earlier_one_is_on_its_way_to_
     assert f"{ETH}:commit" not in rig.venue.log
     rig.writer.gates[BTC].set()
     await rig.until(lambda: f"{ETH}:S" in rig.venue.log)
+    await rig.executor.stop()
+
+
+async def test_request_counts_as_leaving_for_a_moment_and_as_long_as_it_is_unanswered(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("executor.shell.WRITE_MS", 60_000.0)
+    rig.venue.gate = asyncio.Event()
+    rig.offer_signal(BTC)
+    await rig.until(rig.executor.has_requests_leaving)
+    rig.executor._leaving_until_ns = rig.clock.monotonic_ns()
+    assert not rig.executor.has_requests_leaving()  # its moment is over, answered or not
+    rig.executor._leaving_until_ns += 60 * 10**9
+    monkeypatch.setattr("executor.shell.WRITE_MS", 0.0)
+    rig.venue.gate.set()
+    await rig.until(lambda: rig.state() is TradeState.PROTECTED)
+    await rig.until(lambda: not rig.executor.has_requests_leaving())
     await rig.executor.stop()
 
 

@@ -71,36 +71,37 @@ def test_reset_forgets_the_start() -> None:
     assert book.snapshot() == {}
 
 
-async def test_an_entry_is_timed_from_the_frame_that_decided_it() -> None:
+def test_an_entry_is_timed_from_the_frame_that_decided_it() -> None:
     clock = VirtualClock(7)
     book = LatencyBook(clock)
     orders = OrderLatency(book, clock)
-    published: list[Signal] = []
+    offered: list[Signal] = []
 
-    async def publish(signals: Sequence[Signal]) -> None:
-        published.extend(signals)
+    def offer(signals: Sequence[Signal]) -> Sequence[Signal]:
+        offered.extend(signals)
+        return signals
 
     signal = _signal()
-    await orders.following(publish)([signal])
+    assert orders.noting(offer)([signal]) == [signal]
     clock.advance_to(9)
     orders.on_recorded(_entry())
     orders.on_wire(_entry(), 10 * MS)
-    assert published == [signal]
+    assert offered == [signal]
     stages = {stage: found["max"] for stage, found in book.snapshot().items()}
     assert stages == {"frame_to_signal": 2.0, "frame_to_recorded": 4.0, "frame_to_order": 5.0}
 
 
-async def test_what_is_not_an_entry_after_a_frame_is_not_timed() -> None:
+def test_what_is_not_an_entry_after_a_frame_is_not_timed() -> None:
     clock = VirtualClock(7)
     book = LatencyBook(clock)
     orders = OrderLatency(book, clock)
 
-    async def publish(signals: Sequence[Signal]) -> None:
-        del signals
+    def offer(signals: Sequence[Signal]) -> Sequence[Signal]:
+        return signals[len(signals) :]
 
-    await orders.following(publish)([replace(_signal(), received_ns=0)])  # a candle read by REST has no frame
+    orders.noting(offer)([replace(_signal(), received_ns=0)])  # a candle read by REST has no frame
     orders.on_wire(_entry(), 10 * MS)
-    await orders.following(publish)([_signal("ETHUSDT")])
+    orders.noting(offer)([_signal("ETHUSDT")])
     orders.on_wire(_entry("ETHUSDT", Priority.EXIT), 10 * MS)
     orders.on_recorded(CancelOrder("ETHUSDT", "ft-1-1-S1", OrderService.ALGO))
     assert book.snapshot().keys() == {"frame_to_signal"}

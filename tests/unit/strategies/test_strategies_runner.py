@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from core.enums import Direction
 from core.records import CandleRecord, DecisionRecord
 from core.signal import Signal
 from strategies.loader import StrategyBook
-from strategies.runner import StrategyFault, StrategyRunner
+from strategies.runner import NOTES_A_TURN, NOTES_MAX, StrategyFault, StrategyRunner
 from strategies.series import Phase
 from tests.unit.strategies.support import MINUTE, START, Writer, candle, closed, walk
 
@@ -71,8 +71,15 @@ class Desk:
         self.root = root
         self.book = StrategyBook(root, ["BTCUSDT", "ETHUSDT"])
         self.writer = Writer()
+        self.room = 0
         self.published: list[Signal] = []
-        self.runner = StrategyRunner(self.book, self.writer, self.publish, **settings)
+        self.runner = StrategyRunner(self.book, self.writer, self.offer, self.publish, **settings)
+
+    def offer(self, signals: Sequence[Signal]) -> Sequence[Signal]:
+        taken, rest = signals[: self.room], signals[self.room :]
+        self.room -= len(taken)
+        self.published.extend(taken)
+        return rest
 
     async def publish(self, signals: Sequence[Signal]) -> None:
         await asyncio.sleep(0)
@@ -111,6 +118,32 @@ def test_every_evaluation_leaves_a_verdict_and_every_minute_a_candle(desk) -> No
     assert desk.writer.of(CandleRecord)[3].candle.close == Decimal(97)
 
 
+def test_candles_and_verdicts_are_written_later_in_turns_and_the_rest_on_flush(tmp_path) -> None:
+    write(tmp_path, "fade", FADE)
+    waiting: list[Callable[[], None]] = []
+    desk = Desk(tmp_path, later=waiting.append)
+    assert len(desk.feed(*["100"] * 120, "97")) == 1
+    assert desk.writer.of(CandleRecord) == []
+    (turn,) = waiting
+    turn()
+    assert len(desk.writer.of(CandleRecord)) == NOTES_A_TURN
+    assert waiting == [turn, turn]
+    desk.runner.flush()
+    assert [record.candle.open_time_ms for record in desk.writer.of(CandleRecord)] == [
+        START + index * MINUTE for index in range(121)
+    ]
+    assert desk.gates()[-1] == "signal"
+    turn()
+    assert len(waiting) == 2
+
+
+def test_candles_that_come_faster_than_their_turns_do_not_pile_up(tmp_path) -> None:
+    write(tmp_path, "fade", FADE)
+    desk = Desk(tmp_path, later=lambda work: None)
+    desk.feed(*["100"] * (NOTES_MAX + 1))
+    assert len(desk.writer.of(CandleRecord)) == NOTES_MAX + 1
+
+
 def test_verdict_names_the_first_refusing_gate_with_its_numbers(desk) -> None:
     desk.feed("100", "100")
     desk.feed("90", start=2, volume="0")
@@ -128,7 +161,7 @@ def test_signal_carries_candle_times_exits_reason_and_features(desk) -> None:
     assert (signal.exits.stop_fraction, signal.exits.target_fraction) == (Decimal("0.005"), Decimal("0.01"))
     assert (signal.candle_open_time_ms, signal.event_time_ms, signal.received_ns) == (opened, opened + MINUTE, 42)
     assert signal.received_time_ms == opened + MINUTE + 7
-    assert signal.reason == "close 97.0 is far from 99.0"
+    assert signal.explanation == "close 97.0 is far from 99.0"
     assert signal.features["mean"] == 99.0
     assert signal.max_holding_ms == 30 * MINUTE
     verdict = desk.writer.of(DecisionRecord)[-1].verdict
@@ -249,10 +282,13 @@ def test_edit_of_one_strategy_leaves_the_memory_of_another_alone(tmp_path) -> No
     assert after["fade"] is not before["fade"]
 
 
-async def test_handle_publishes_in_order(desk) -> None:
+@pytest.mark.parametrize("room", [0, 1, 2, 9])
+async def test_handle_publishes_in_order_what_is_taken_at_once_and_what_has_to_wait(desk, room: int) -> None:
+    desk.room = room
     for index, close in enumerate(["100", "100", "100", "97", "103", "90"]):
         desk.runner.handle(closed(candle(index, close)))
-    assert desk.runner.depth == 3
+    assert desk.runner.depth == max(0, 3 - room)
+    desk.room = 9  # there is room again, but older signals wait in front
     task = asyncio.create_task(desk.runner.run())
     for _ in range(20):
         await asyncio.sleep(0)

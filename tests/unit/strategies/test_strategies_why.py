@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from strategies.sentences import fill
+from core.sentences import fill
 from strategies.vwap_reversion.strategy import Params, VwapReversion
 from strategies.why import explain
 

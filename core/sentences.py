@@ -1,4 +1,4 @@
-"""Fills numbers into the sentences that strategies declare."""
+"""Fills numbers into the sentences by which strategies explain themselves."""
 
 from __future__ import annotations
 
