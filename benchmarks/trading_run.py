@@ -33,7 +33,7 @@ _PARAMETERS = """\
 enabled: true
 symbols: all
 interval: 1m
-k: 0.05
+k: {k}
 adx_window: 14
 adx_max: 100
 target_pct: 0.6
@@ -75,6 +75,8 @@ class Load:
     holding_ms: int
     start: str
     """First instant of the market: fixed, so that every run reads the same amount of history."""
+    k: float = 0.05
+    """Half-width of the band outside which a symbol signals: so narrow that nearly all do."""
 
 
 class TradingRun:
@@ -161,7 +163,7 @@ class TradingRun:
             _LIMITS.format(positions=self.load.positions, holding_ms=self.load.holding_ms)
         )
         shutil.copy(PROJECT / "strategies" / STRATEGY / "strategy.py", strategy)
-        (strategy / "default.yaml").write_text(_PARAMETERS)
+        (strategy / "default.yaml").write_text(_PARAMETERS.format(k=self.load.k))
 
     def _start_exchange(self) -> None:
         load = self.load

@@ -16,6 +16,7 @@ import asyncio
 import contextlib
 import logging
 import queue
+import sqlite3
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -28,7 +29,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from core.clock import Clock, SystemClock
 from core.errors import PersistenceError
 from core.records import AlertRecord, Record
-from database.engine import describe, is_outage, set_synchronous
+from database.engine import describe, fold_log, is_outage, set_synchronous
 from database.queues import Lane, WriteRequest, is_bulk
 from database.statements import RecordStatements
 
@@ -43,6 +44,8 @@ BULK_HURRY_ROWS = 2_000
 """So many do not wait."""
 BULK_CHUNK_ROWS = 500
 """About 5 ms of work: the longest that a durable commit waits behind candles."""
+FOLD_ROWS, FOLD_REST_S = 1_000, 1.0
+"""The write-ahead log is folded into the file after so many rows, once nothing has come for so long."""
 HELD_ROWS_MAX = 200_000
 """How many rows wait in memory while the database cannot be written; beyond it the oldest go, bulk rows first."""
 RETRY_S_MIN, RETRY_S_MAX = 0.25, 2.0
@@ -76,6 +79,7 @@ class DatabaseWriter:
         self._closed = False
         self.guard: Callable[[Connection], None] | None = None
         """Asked in every transaction before rows other than alerts are written; what it raises refuses them."""
+        self._unfolded_rows = 0
         self.rows_written = 0
         self.rows_dropped = 0
         self.last_error: str | None = None
@@ -182,7 +186,7 @@ class DatabaseWriter:
             self._retry_s = min(self._retry_s * 2, RETRY_S_MAX)
         try:
             if wait and self._oldest_ns is None and self._may_sleep():
-                request = self._inbox.get()
+                request = self._rest()
             elif timeout_s:
                 request = self._inbox.get(timeout=timeout_s)
             elif wait and not self._is_bulk_due(running=True):
@@ -202,6 +206,22 @@ class DatabaseWriter:
             self._bound_held_rows()
             self._note_oldest()
         return False
+
+    def _rest(self) -> WriteRequest:
+        """Return the next request, and tidy up where it is long in coming."""
+        if self._unfolded_rows >= FOLD_ROWS:
+            try:
+                return self._inbox.get(timeout=FOLD_REST_S)
+            except queue.Empty:
+                self._fold()
+        return self._inbox.get()
+
+    def _fold(self) -> None:
+        self._unfolded_rows = 0
+        try:
+            fold_log(self._connected(full=True))
+        except (SQLAlchemyError, sqlite3.Error) as error:  # the next write meets the same trouble, and tells
+            _log.debug("the write-ahead log was not folded: %s", error)
 
     def _may_sleep(self) -> bool:
         """Whether nothing waits; from the question on, whoever brings bulk rows wakes this thread."""
@@ -326,7 +346,9 @@ class DatabaseWriter:
 
     def _succeed(self, group: Sequence[WriteRequest]) -> None:
         self._recovered()
-        self.rows_written += sum(len(request.records) for request in group)
+        rows = sum(len(request.records) for request in group)
+        self.rows_written += rows
+        self._unfolded_rows += rows
         for request in group:
             if request.done is not None:
                 request.done(None, None)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import threading
+from contextlib import closing
 from dataclasses import replace
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 from sqlalchemy import event
@@ -137,6 +140,44 @@ async def test_rows_after_a_rest_are_written_too(database: Database):
     for n in range(3):
         database.writer.submit([examples.candle(open_time_ms=T0 + n * MINUTE)])
         await wait_until(lambda n=n: len(database.repository.candles("BTCUSDT")) == n + 1)
+
+
+async def test_log_is_folded_into_the_file_once_nothing_has_come_for_a_while(database: Database, url, monkeypatch):
+    monkeypatch.setattr(writers, "FOLD_ROWS", 10)
+    monkeypatch.setattr(writers, "FOLD_REST_S", 0.01)
+
+    def folded() -> int:
+        """Rows in the file itself, whatever stands in its log."""
+        path = Path(url.removeprefix("sqlite:///")).resolve().as_uri()
+        with closing(sqlite3.connect(f"{path}?immutable=1", uri=True)) as connection:
+            try:
+                return connection.execute("SELECT count(*) FROM fills").fetchone()[0]
+            except sqlite3.OperationalError:
+                return 0  # the table too stands in the log
+
+    for n in range(9):
+        await database.writer.commit([examples.fill(n)])
+    assert folded() == 0
+    await database.writer.commit([examples.fill(9)])
+    await wait_until(lambda: folded() == 10)
+    await database.writer.commit([examples.fill(10)])
+    assert len(database.repository.fills()) == 11
+
+
+async def test_log_that_cannot_be_folded_keeps_the_writer_alive(database: Database, monkeypatch):
+    monkeypatch.setattr(writers, "FOLD_ROWS", 1)
+    monkeypatch.setattr(writers, "FOLD_REST_S", 0.0)
+    tries = threading.Event()
+
+    def fail(connection):
+        tries.set()
+        raise sqlite3.OperationalError("disk I/O error")
+
+    monkeypatch.setattr(writers, "fold_log", fail)
+    await database.writer.commit([examples.fill()])
+    await wait_until(tries.is_set)
+    await database.writer.commit([examples.fill(2)])
+    assert len(database.repository.fills()) == 2
 
 
 async def test_close_writes_all_that_was_submitted(url):
