@@ -17,7 +17,6 @@ import re
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
@@ -81,8 +80,7 @@ class RestClient:
         self._session = VenueSession(settings, threads, self._keep_answer, self._note_written)
         self._pool = ThreadPoolExecutor(max_workers=threads, thread_name_prefix=f"rest-{name}")
         self._gate = PriorityGate(threads)
-        self._under_way = 0
-        self._all_answered: asyncio.Future[None] | None = None
+        self._under_way: set[asyncio.Future[RestAnswer]] = set()
 
     async def send(
         self,
@@ -101,23 +99,25 @@ class RestClient:
         if refused is not None:
             self._gate.leave()
             return refused
-        answer: asyncio.Future[RestAnswer] = asyncio.get_running_loop().create_future()
         self._departures.expect()
         try:
-            self._pool.submit(self._work, call, on_sent, answer)
+            work = asyncio.get_running_loop().run_in_executor(self._pool, self._send, call, on_sent)
         except BaseException:
             self._departures.left()
             self._gate.leave()
             raise
-        self._under_way += 1
-        return await answer
+        self._under_way.add(work)
+        work.add_done_callback(self._ended)
+        return await asyncio.shield(work)
+
+    def _ended(self, work: asyncio.Future[RestAnswer]) -> None:
+        self._under_way.discard(work)
+        self._gate.leave()
 
     async def drain(self) -> None:
         """Return when no request is under way any more, whether or not anybody still waits for its answer."""
         while self._under_way:
-            if self._all_answered is None:
-                self._all_answered = asyncio.get_running_loop().create_future()
-            await asyncio.shield(self._all_answered)
+            await asyncio.wait(self._under_way)
 
     def close(self) -> None:
         """Give the threads and connections back; requests under way end by themselves."""
@@ -128,31 +128,6 @@ class RestClient:
     def waiting(self) -> int:
         """Requests that wait for a thread."""
         return self._gate.waiting
-
-    def _work(self, call: Call, on_sent: Callable[[int], None] | None, waiting: asyncio.Future[RestAnswer]) -> None:
-        """Send in this thread and hand the answer to the loop: with one future between them, of the three that
-        `run_in_executor` and a shield against the caller's cancellation would take."""
-        result: RestAnswer | BaseException
-        try:
-            result = self._send(call, on_sent)
-        except BaseException as broken:
-            result = broken
-        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
-            waiting.get_loop().call_soon_threadsafe(self._finish, waiting, result)
-
-    def _finish(self, waiting: asyncio.Future[RestAnswer], result: RestAnswer | BaseException) -> None:
-        """On the loop: the thread is free again, and its answer goes to the caller unless he has gone."""
-        self._gate.leave()
-        self._under_way -= 1
-        if not self._under_way and self._all_answered is not None:
-            self._all_answered.set_result(None)
-            self._all_answered = None
-        if waiting.done():
-            return
-        if isinstance(result, RestAnswer):
-            waiting.set_result(result)
-        else:
-            waiting.set_exception(result)
 
     def _send(self, call: Call, on_sent: Callable[[int], None] | None) -> RestAnswer:
         """Blocking: sign with the time of this very moment (not of queueing) and send."""

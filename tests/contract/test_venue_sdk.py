@@ -196,7 +196,7 @@ async def test_malformed_frame_ends_the_reader_without_any_event(venue: VenueDou
     before = asyncio.all_tasks()
     reader = next(task for task in before if "receive_loop" in repr(task.get_coro()))
     await (await venue.socket("/market/stream")).ws.send_str("{broken")
-    with pytest.raises(ValueError, match="Expecting property name"):
+    with pytest.raises(ValueError, match="line 1 column"):
         await reader
     assert events == []
     assert client.connections[0].is_open

@@ -253,6 +253,9 @@ class Trader:
         router.connect(candles=feed.accept, catch_up=feed.catch_up, events=executor.offer)
         market = BinanceMarketStream(self.settings, clock, SYMBOLS, router, venue_time=gateway.venue_time)
         user = BinanceUserStream(self.settings, gateway, clock, router, venue_time=gateway.venue_time)
+        market.hold_while(executor.has_orders_leaving)
+        user.hold_while(executor.has_requests_leaving)
+        executor.gather_while(market.has_backlog)
         lease = keep_lease(
             database,
             ACCOUNT,

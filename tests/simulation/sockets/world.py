@@ -309,7 +309,7 @@ class World:
                 self.now_ms,
                 max_holding_ms=self.rng.choice((None, 120_000)),
             )
-            await trader.signals.publish(signal)
+            await trader.signals.publish_all([signal])
 
     # -- the end ----------------------------------------------------------------------------------------------------
 
