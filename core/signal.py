@@ -53,7 +53,7 @@ class Signal:
     `signal_id` is a function of strategy, symbol, interval and candle, so the same candle can never signal twice.
     `reference_price` is the close of the deciding candle. `received_ns` is the monotonic time at which the
     deciding frame arrived, for latency measurements only. `reason` is a sentence; with `numbers`, one that they belong
-    into: `explanation` fills them in, which costs more than most of the way to the order and is done when it is read.
+    into: `explanation` fills them in, which takes a tenth of the time of deciding and is left to whoever reads it.
     """
 
     signal_id: str

