@@ -28,7 +28,7 @@ SYMBOLS = 263
 ENTRIES = 30
 """In one close: a market-wide move, far more than the shipped strategy makes on a usual minute. Nearly all symbols
 signal, and there is room for so many positions."""
-SCATTERED_K = 1.8
+SCATTERED_K = 2.7
 """With `--scattered` about so many symbols signal as otherwise get a position, anywhere in the close, and there is room
 for all: no order is the last before the last candle was looked at."""
 MARKET_START = "2026-01-03T04:00"
