@@ -16,7 +16,6 @@ import asyncio
 import contextlib
 import logging
 import queue
-import sqlite3
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -24,12 +23,12 @@ from concurrent.futures import Future
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import SQLAlchemyError
 
 from core.clock import Clock, SystemClock
 from core.errors import PersistenceError
 from core.records import AlertRecord, Record
-from database.engine import describe, fold_log, is_outage, set_synchronous
+from database.engine import describe, is_outage
+from database.link import Trouble, WriterLink
 from database.queues import Lane, WriteRequest, is_bulk
 from database.statements import RecordStatements
 
@@ -44,14 +43,11 @@ BULK_HURRY_ROWS = 2_000
 """So many do not wait."""
 BULK_CHUNK_ROWS = 500
 """About 5 ms of work: the longest that a durable commit waits behind candles."""
-FOLD_ROWS, FOLD_REST_S = 1_000, 1.0
-"""The write-ahead log is folded into the file after so many rows, once nothing has come for so long."""
+FOLD_REST_S = 1.0
+"""A long write-ahead log is folded into the file once nothing has come for so long."""
 HELD_ROWS_MAX = 200_000
 """How many rows wait in memory while the database cannot be written; beyond it the oldest go, bulk rows first."""
 RETRY_S_MIN, RETRY_S_MAX = 0.25, 2.0
-LASTING_S = 10.0
-"""So long without a failure counts as working again."""
-
 
 _STOP, _WAKE = WriteRequest((), 0), WriteRequest((), 0)
 
@@ -64,8 +60,8 @@ class DatabaseWriter:
     """
 
     def __init__(self, engine: Engine, clock: Clock | None = None) -> None:
-        self._engine = engine
         self._clock = clock or SystemClock()
+        self._link, self._trouble = WriterLink(engine), Trouble(self._clock)
         self._statements = RecordStatements(engine.dialect.name)
         self._inbox: queue.SimpleQueue[WriteRequest] = queue.SimpleQueue()
         self._trade, self._bulk = Lane(), Lane()
@@ -73,18 +69,12 @@ class DatabaseWriter:
         self._bulk_inbox: deque[WriteRequest] = deque()
         self._is_awake = False
         self._is_quiet = False
-        self._connection: Connection | None = None
-        self._synchronous_full: bool | None = None
         self._retry_s = RETRY_S_MIN
         self._closed = False
         self.guard: Callable[[Connection], None] | None = None
         """Asked in every transaction before rows other than alerts are written; what it raises refuses them."""
-        self._unfolded_rows = 0
         self.rows_written = 0
         self.rows_dropped = 0
-        self.last_error: str | None = None
-        self._is_trouble_told = False
-        self._failed_ns = 0
         self._thread = threading.Thread(target=self._run, name="database-writer", daemon=True)
         self._thread.start()
 
@@ -93,6 +83,10 @@ class DatabaseWriter:
         """Age of the oldest request that is not written yet, milliseconds; 0 when none waits."""
         oldest_ns = self._oldest_ns
         return 0.0 if oldest_ns is None else (self._clock.monotonic_ns() - oldest_ns) / 1e6
+
+    @property
+    def last_error(self) -> str | None:
+        return self._trouble.reason
 
     @property
     def depth(self) -> int:
@@ -175,7 +169,7 @@ class DatabaseWriter:
                 self._retry_s = RETRY_S_MIN
             elif not running:
                 self._give_up()
-        self._disconnect()
+        self._link.disconnect()
         self._give_up()
 
     def _receive(self, *, wait: bool) -> bool:
@@ -209,19 +203,12 @@ class DatabaseWriter:
 
     def _rest(self) -> WriteRequest:
         """Return the next request, and tidy up where it is long in coming."""
-        if self._unfolded_rows >= FOLD_ROWS:
+        if self._link.is_log_long:
             try:
                 return self._inbox.get(timeout=FOLD_REST_S)
             except queue.Empty:
-                self._fold()
+                self._link.fold()
         return self._inbox.get()
-
-    def _fold(self) -> None:
-        self._unfolded_rows = 0
-        try:
-            fold_log(self._connected(full=True))
-        except (SQLAlchemyError, sqlite3.Error) as error:  # the next write meets the same trouble, and tells
-            _log.debug("the write-ahead log was not folded: %s", error)
 
     def _may_sleep(self) -> bool:
         """Whether nothing waits; from the question on, whoever brings bulk rows wakes this thread."""
@@ -303,7 +290,7 @@ class DatabaseWriter:
         return True
 
     def _transact(self, group: Sequence[WriteRequest], *, full: bool) -> None:
-        connection = self._connected(full=full)
+        connection = self._link.connected(full=full)
         records = [record for request in group for record in request.records]
         with connection.begin():
             if self.guard is not None and any(type(record) is not AlertRecord for record in records):
@@ -313,7 +300,7 @@ class DatabaseWriter:
     def _run_task(self, request: WriteRequest) -> bool:
         assert request.task is not None and request.done is not None
         try:
-            connection = self._connected(full=True)
+            connection = self._link.connected(full=True)
             with connection.begin():
                 result = request.task(connection)
         except Exception as error:
@@ -322,56 +309,23 @@ class DatabaseWriter:
                 return False
             request.done(None, error)
         else:
-            self._recovered()
+            self._trouble.over()
             request.done(result, None)
         return True
 
-    def _connected(self, *, full: bool) -> Connection:
-        if self._connection is None:
-            self._connection = self._engine.connect()
-            self._synchronous_full = None
-        if self._synchronous_full is not full:
-            set_synchronous(self._connection, full=full)
-            self._synchronous_full = full
-        return self._connection
-
-    def _disconnect(self) -> None:
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            try:
-                connection.invalidate()
-                connection.close()
-            except SQLAlchemyError as error:
-                _log.warning("closing the database connection failed: %s", describe(error))
-
     def _succeed(self, group: Sequence[WriteRequest]) -> None:
-        self._recovered()
+        self._trouble.over()
         rows = sum(len(request.records) for request in group)
         self.rows_written += rows
-        self._unfolded_rows += rows
+        self._link.note_written(rows)
         for request in group:
             if request.done is not None:
                 request.done(None, None)
 
-    def _recovered(self) -> None:
-        """At the edge of a full disk writes succeed and fail by turns: only what lasts is told."""
-        self.last_error = None
-        if self._is_trouble_told and self._clock.monotonic_ns() - self._failed_ns >= LASTING_S * 1e9:
-            self._is_trouble_told = False
-            _log.warning("the database can be written again")
-
     def _fail(self, group: Sequence[WriteRequest], lane: Lane, error: Exception) -> None:
         """Nothing can be written now: tell those who wait, in the group and behind it, keep the rest for a next try."""
-        reason = describe(error)
-        self._failed_ns = self._clock.monotonic_ns()
-        if not self._is_trouble_told:
-            self._is_trouble_told = True
-            _log.error(
-                "the database cannot be written: %s; check the space on its disk: records are kept and tried again",
-                reason,
-            )
-        self.last_error = reason
-        self._disconnect()
+        reason = self._trouble.met(error)
+        self._link.disconnect()
         stopped = [*group, *lane.take(rows_max=None)]
         lane.push_back([request for request in stopped if request.done is None])
         for request in stopped:

@@ -15,6 +15,7 @@ from sqlalchemy import event
 
 from core.errors import PersistenceError
 from core.records import CandleRecord, SignalStatus
+from database import link
 from database import writer as writers
 from database.database import Database, open_database
 from tests.unit.database import examples
@@ -143,7 +144,7 @@ async def test_rows_after_a_rest_are_written_too(database: Database):
 
 
 async def test_log_is_folded_into_the_file_once_nothing_has_come_for_a_while(database: Database, url, monkeypatch):
-    monkeypatch.setattr(writers, "FOLD_ROWS", 10)
+    monkeypatch.setattr(link, "FOLD_ROWS", 10)
     monkeypatch.setattr(writers, "FOLD_REST_S", 0.01)
 
     def folded() -> int:
@@ -165,7 +166,7 @@ async def test_log_is_folded_into_the_file_once_nothing_has_come_for_a_while(dat
 
 
 async def test_log_that_cannot_be_folded_keeps_the_writer_alive(database: Database, monkeypatch):
-    monkeypatch.setattr(writers, "FOLD_ROWS", 1)
+    monkeypatch.setattr(link, "FOLD_ROWS", 1)
     monkeypatch.setattr(writers, "FOLD_REST_S", 0.0)
     tries = threading.Event()
 
@@ -173,7 +174,7 @@ async def test_log_that_cannot_be_folded_keeps_the_writer_alive(database: Databa
         tries.set()
         raise sqlite3.OperationalError("disk I/O error")
 
-    monkeypatch.setattr(writers, "fold_log", fail)
+    monkeypatch.setattr(link, "fold_log", fail)
     await database.writer.commit([examples.fill()])
     await wait_until(tries.is_set)
     await database.writer.commit([examples.fill(2)])

@@ -17,6 +17,7 @@ from sqlalchemy import event
 from core.clock import VirtualClock
 from core.errors import PersistenceError
 from database import engine as engines
+from database import link
 from database import writer as writers
 from database.database import Database, open_database
 from tests.unit.database import examples
@@ -208,7 +209,7 @@ async def test_edge_of_a_full_disk_is_told_once_and_its_end_once_it_lasts(url, c
             clock.advance_to(clock.now_ms() + 1_000)
         assert [r.levelname for r in caplog.records if r.name == "database.writer"] == ["ERROR"]
         assert database.writer.last_error is None
-        clock.advance_to(clock.now_ms() + int(writers.LASTING_S * 1_000))
+        clock.advance_to(clock.now_ms() + int(link.LASTING_S * 1_000))
         await database.writer.commit([examples.intent(20)])
         await database.writer.commit([examples.intent(21)])
         told = [r.message for r in caplog.records if r.name == "database.writer"]

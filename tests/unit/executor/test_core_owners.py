@@ -8,7 +8,7 @@ import pytest
 
 from core.commands import Accepted, FetchFills
 from core.effects import Persist
-from core.enums import Direction, Leg, LiquiditySide, OrderType, PositionSide, Side
+from core.enums import Direction, Leg, LiquiditySide, OrderType, PositionMode, PositionSide, Side
 from core.ids import ClientOrderId
 from core.orders import AlgoOrderReport, FillReport, OrderReport, PositionReport
 from core.records import TradeState
@@ -17,7 +17,7 @@ from executor.account import PositionFact
 from executor.adoption import adopt_position, track_listed
 from executor.book import Book
 from executor.corrections import correct
-from executor.desk import Desk
+from executor.desk import Desk, Suspicion
 from executor.tracked import Phase
 from executor.trade import Trade
 from tests.unit.executor.fake_venue import doubt
@@ -324,6 +324,62 @@ def test_position_turned_round_is_blocked_and_named() -> None:
     trade.book(_fill(lab, quantity=trade.leaves), None, lab.now_ms)
     assert audit._adopt(desk, KEY, PositionFact(D("-2"), desk.now_ms, 0, from_stream=False)) is None
     assert desk.foreign_positions == {BTC: "position of -2 that is not ours"}
+
+
+def test_position_that_a_stranger_opened_after_our_trade_ended_is_blocked_and_not_ours() -> None:
+    """Of the same side and size as ours was: only the stranger's fill tells them apart."""
+    lab, desk, trade = _open()
+    held = trade.leaves
+    trade.book(_fill(lab, quantity=held), None, lab.now_ms)
+    fact = PositionFact(held, desk.now_ms, 0, from_stream=False)
+    theirs = replace(_fill(lab, trade_id=9_100, quantity=held), side=Side.BUY)
+    desk.strangers.note(replace(theirs, event_time_ms=trade.last_fill_time_ms))
+    assert not audit._is_opened_after(desk, trade, fact), "it may have been there before"
+    desk.strangers.drop(theirs)
+    desk.strangers.note(replace(theirs, event_time_ms=trade.last_fill_time_ms + 1))
+    assert audit._is_opened_after(desk, trade, fact)
+    assert not audit._is_opened_after(desk, trade, replace(fact, quantity=held * 2))
+    assert audit._adopt(desk, KEY, fact) is None
+    assert desk.foreign_positions == {BTC: f"position of {held} that is not ours"}
+
+
+@pytest.mark.parametrize("why", ["open", "entry unknown", "entry alive"])
+def test_position_beside_a_trade_that_may_hold_it_is_no_strangers(why: str) -> None:
+    lab, desk, trade = _open()
+    held = trade.leaves
+    theirs = replace(_fill(lab, trade_id=9_100, quantity=held), side=Side.BUY)
+    desk.strangers.note(replace(theirs, event_time_ms=trade.last_fill_time_ms + 1))
+    entry = trade.entry
+    assert entry is not None
+    if why != "open":
+        trade.book(_fill(lab, quantity=held), None, lab.now_ms)
+    if why == "entry unknown":
+        del trade.orders[trade.client_order_id]
+    elif why == "entry alive":
+        entry.phase = Phase.LIVE
+    assert not audit._is_opened_after(desk, trade, PositionFact(held, desk.now_ms, 0, from_stream=False))
+
+
+@pytest.mark.parametrize(
+    ("long", "short", "is_lifted"),
+    [("0", "0", True), (None, "0", True), ("0", None, True), ("1", "0", False), ("0", "-1", False)],
+)
+def test_block_of_a_foreign_position_goes_only_when_every_side_is_flat(
+    long: str | None, short: str | None, is_lifted: bool
+) -> None:
+    desk = Lab().core._desk
+    desk.config = replace(desk.config, position_mode=PositionMode.HEDGE)
+    key = (BTC, PositionSide.LONG)
+    for side, quantity in ((PositionSide.LONG, long), (PositionSide.SHORT, short)):
+        desk.positions.facts.pop((BTC, side), None)
+        if quantity is not None:
+            desk.positions.facts[BTC, side] = PositionFact(D(quantity), desk.now_ms, 0, from_stream=False)
+    desk.positions.facts[ETH, PositionSide.LONG] = PositionFact(D(3), desk.now_ms, 0, from_stream=False)
+    desk.foreign_positions = {BTC: "somebody's"}
+    desk.suspects[key] = Suspicion(desk.now_ms)
+    audit._clear(desk, key)
+    assert (desk.foreign_positions == {}) is is_lifted
+    assert key not in desk.suspects
 
 
 # --- adoption -------------------------------------------------------------------------------------------------
