@@ -4,7 +4,8 @@
 
 mutmut makes the mutants and notes which tests reach which function, but collects the tests anew for every mutant, which
 takes longer than running them. Here a child of the process that has collected them sets its mutant and runs those that
-reach it, the quickest first, up to the first failure. Now and then one runs all of them without a mutant: a test that
+reach it up to the first failure: those first that noticed other changes of that function, then of its module, then the
+quickest. Now and then one runs all of them without a mutant: a test that
 failed then would count every mutant as killed.
 """
 
@@ -19,7 +20,7 @@ import resource
 import signal
 import sys
 import tomllib
-from collections import deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,6 +44,7 @@ PATIENCE_S, PATIENCE_FACTOR = 10, 10
 MEMORY_BYTES = 4 << 30
 """A mutant that loops may also fill lists."""
 CONTROL_EVERY = 250
+SAVE_EVERY = 50
 
 
 class ControlFailed(Exception):
@@ -97,6 +99,8 @@ class Plan:
         self._durations: dict[str, float] = stats["duration_by_test"]
         self._tests: dict[str, list[str]] = stats["tests_by_mangled_function_name"]
         self._collected = collected
+        self._noticed: defaultdict[str, Counter[str]] = defaultdict(Counter)
+        """By function, and by module: how often each test was the one that failed."""
         self.all_tests = tuple(sorted(collected & self._durations.keys(), key=self._cost))
         self.verdicts = {module: Verdicts(module, again=again) for module in modules}
 
@@ -106,6 +110,20 @@ class Plan:
     def _trial(self, module: str, mutant: str, tests: tuple[str, ...]) -> Trial:
         usual_s = sum(self._durations[test] for test in tests)
         return Trial(module, mutant, tests, PATIENCE_S + round(PATIENCE_FACTOR * usual_s))
+
+    def in_order(self, trial: Trial) -> list[str]:
+        """Return the tests of a trial, the likeliest to notice first."""
+        by_function, by_module = self._noticed[function_of(trial.mutant)], self._noticed[trial.module]
+        return sorted(trial.tests, key=lambda test: (-by_function[test], -by_module[test], self._durations[test], test))
+
+    def note(self, trial: Trial, code: int, failed: str) -> Verdicts:
+        """Take the outcome of a trial; `failed` is the test that noticed, if one did."""
+        if failed:
+            for place in (function_of(trial.mutant), trial.module):
+                self._noticed[place][failed] += 1
+        verdicts = self.verdicts[trial.module]
+        verdicts.codes[trial.mutant] = code
+        return verdicts
 
     def control(self, mutant: str = NO_MUTANT) -> Trial:
         return self._trial("", mutant, self.all_tests)
@@ -132,7 +150,8 @@ class Runner:
 
     def __init__(self, modules: Sequence[str], workers: int, *, again: bool) -> None:
         self._modules, self._workers, self._again = modules, workers, again
-        self._running: dict[int, Trial] = {}
+        self._running: dict[int, tuple[Trial, int]] = {}
+        """By process: its trial, and where to read which test failed."""
         self._items: dict[str, pytest.Item] = {}
         self.failure: str | None = None
 
@@ -153,8 +172,9 @@ class Runner:
         return True
 
     def _check(self, plan: Plan) -> None:
-        self._start(plan.control(ALWAYS_FAIL))
-        _, code = self._finish()
+        trial = plan.control(ALWAYS_FAIL)
+        self._start(trial, trial.tests)
+        _, code, _ = self._finish()
         if code == 0:
             raise ControlFailed(f"no test fails where every function of {PACKAGE} fails: the mutants are not what runs")
 
@@ -171,42 +191,48 @@ class Runner:
             waiting = deque(plan.trials())
             while waiting or self._running:
                 while waiting and len(self._running) < self._workers:
-                    self._start(waiting.popleft())
-                trial, code = self._finish()
+                    self._start(waiting[0], plan.in_order(waiting.popleft()))
+                trial, code, failed = self._finish()
                 if not trial.module:
                     if code != 0:
                         raise ControlFailed(
                             f"a test failed without a mutant (exit code {code}): run the tests by themselves"
                         )
                     continue
-                verdicts = plan.verdicts[trial.module]
-                verdicts.codes[trial.mutant] = code
+                verdicts = plan.note(trial, code, failed)
                 progress.update(task, advance=1, description=trial.module)
-                if verdicts.is_complete:
+                if verdicts.is_complete or progress.tasks[task].completed % SAVE_EVERY == 0:
                     verdicts.save()
+                if verdicts.is_complete:
                     progress.console.print(f"{trial.module}: {verdicts}")
 
     # --- one trial --------------------------------------------------------------------------------------------------
 
-    def _start(self, trial: Trial) -> None:
+    def _start(self, trial: Trial, tests: Sequence[str]) -> None:
+        heard, told = os.pipe()
         pid = os.fork()
         if pid == 0:
             code = 1
             try:
-                code = self._run(trial)
+                code = self._run(trial, tests, told)
             finally:
                 os._exit(code)
-        self._running[pid] = trial
+        os.close(told)
+        self._running[pid] = trial, heard
 
-    def _finish(self) -> tuple[Trial, int]:
-        """Wait for any trial to end; return it and its exit code, negative for the signal that ended it."""
+    def _finish(self) -> tuple[Trial, int, str]:
+        """Wait for any trial to end; return it, its exit code (negative for the signal that ended it), and which test
+        failed, if one did."""
         pid, status = os.wait()
         code = os.waitstatus_to_exitcode(status)
-        return self._running.pop(pid), TIMED_OUT if code == -signal.SIGALRM else code
+        trial, heard = self._running.pop(pid)
+        failed = os.read(heard, 4_096).decode()
+        os.close(heard)
+        return trial, TIMED_OUT if code == -signal.SIGALRM else code, failed
 
-    def _run(self, trial: Trial) -> int:
+    def _run(self, trial: Trial, tests: Sequence[str], told: int) -> int:
         """In the child: run the tests up to the first failure."""
-        if not trial.tests:
+        if not tests:
             return UNTESTED
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
@@ -216,9 +242,10 @@ class Runner:
         os.dup2(silence, 1)
         os.dup2(silence, 2)
         os.environ[ENVIRONMENT] = trial.mutant
-        items = [self._items[test] for test in trial.tests]
+        items = [self._items[test] for test in tests]
         for item, following in zip(items, [*items[1:], None], strict=True):
             if any(report.failed for report in runtestprotocol(item, nextitem=following, log=False)):
+                os.write(told, item.nodeid.encode())
                 return 1
         return 0
 
@@ -246,6 +273,7 @@ def main(arguments: Sequence[str]) -> int:
     except FileNotFoundError as missing:
         print(missing, file=sys.stderr)
         return 2
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     runner = Runner(modules, os.cpu_count() or 1, again=options.again)
     os.environ[ENVIRONMENT] = NO_MUTANT
     config = tomllib.loads(Path("pyproject.toml").read_text())["tool"]["mutmut"]

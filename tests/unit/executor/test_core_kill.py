@@ -135,6 +135,18 @@ def test_entry_that_waited_for_its_commit_is_not_sent_once_a_stream_was_lost(kin
     assert lab.core.refusal_of(replace(command, priority=Priority.EXIT), lab.now_ms) is None
 
 
+@pytest.mark.parametrize("what", ["user_ready", "market_ready", "reconciled"])
+def test_entry_needs_both_streams_and_a_comparison_at_the_moment_it_leaves(what: str) -> None:
+    lab = Lab()
+    lab.signal()
+    command = lab.submitted(Leg.ENTRY)[0]
+    limit_ms = lab.core._desk.config.limits.stale_data_ms
+    assert lab.core.refusal_of(command, lab.now_ms + limit_ms) is None
+    setattr(lab.core._desk.link, what, False)
+    said = lab.core.refusal_of(command, lab.now_ms)
+    assert said == "a stream was lost or a comparison became due since the entry was decided"
+
+
 def test_entry_that_waited_for_its_commit_is_not_sent_once_its_symbol_was_halted() -> None:
     lab = Lab()
     lab.signal()

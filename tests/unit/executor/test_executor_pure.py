@@ -469,6 +469,7 @@ def test_halts_block_their_scope_once_and_are_lifted() -> None:
     assert halts.blocking("ETHUSDT") is None
     everything = halts.raise_halt("*", "kill", "x", 12)
     assert halts.blocking("ETHUSDT") == everything == halts.blocking(BTC)
+    assert halts.next_end_ms() == 20
     assert halts.expire(19) == []
     assert [record.active for record in halts.expire(20)] == [False]
     assert halts.lift("*", "nothing") is None
