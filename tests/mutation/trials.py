@@ -39,8 +39,8 @@ PACKAGE = Path("executor")
 UNTESTED, TIMED_OUT = 33, 36
 """mutmut's own codes."""
 SURVIVED = (0, UNTESTED)
-PATIENCE_S, PATIENCE_FACTOR = 10, 10
-"""A mutant that runs longer than this and so many times its tests' usual time hangs."""
+PATIENCE_S, PATIENCE_FACTOR = 5, 10
+"""A test that runs longer than this and so many times its usual time hangs."""
 MEMORY_BYTES = 4 << 30
 """A mutant that loops may also fill lists."""
 CONTROL_EVERY = 250
@@ -58,7 +58,6 @@ class Trial:
     module: str
     mutant: str
     tests: tuple[str, ...]
-    limit_s: int
 
 
 class Verdicts:
@@ -107,9 +106,8 @@ class Plan:
     def _cost(self, test: str) -> tuple[float, str]:
         return self._durations[test], test
 
-    def _trial(self, module: str, mutant: str, tests: tuple[str, ...]) -> Trial:
-        usual_s = sum(self._durations[test] for test in tests)
-        return Trial(module, mutant, tests, PATIENCE_S + round(PATIENCE_FACTOR * usual_s))
+    def limit_s(self, test: str) -> int:
+        return PATIENCE_S + round(PATIENCE_FACTOR * self._durations.get(test, 0.0))
 
     def in_order(self, trial: Trial) -> list[str]:
         """Return the tests of a trial, the likeliest to notice first."""
@@ -126,7 +124,7 @@ class Plan:
         return verdicts
 
     def control(self, mutant: str = NO_MUTANT) -> Trial:
-        return self._trial("", mutant, self.all_tests)
+        return Trial("", mutant, self.all_tests)
 
     def trials(self) -> Iterator[Trial]:
         count = 0
@@ -138,7 +136,7 @@ class Plan:
                 if count % CONTROL_EVERY == 0:
                     yield self.control()
                 count += 1
-                yield self._trial(module, mutant, tuple(sorted(reached, key=self._cost)))
+                yield Trial(module, mutant, tuple(reached))
 
     @property
     def left(self) -> int:
@@ -152,12 +150,13 @@ class Runner:
         self._modules, self._workers, self._again = modules, workers, again
         self._running: dict[int, tuple[Trial, int]] = {}
         """By process: its trial, and where to read which test failed."""
-        self._items: dict[str, pytest.Item] = {}
+        self._items: dict[str, tuple[pytest.Item, int]] = {}
+        """Every test by name, with its limit in seconds."""
         self.failure: str | None = None
 
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
-        self._items = {item.nodeid: item for item in session.items}
-        plan = Plan(self._modules, set(self._items), again=self._again)
+        plan = Plan(self._modules, {item.nodeid for item in session.items}, again=self._again)
+        self._items = {item.nodeid: (item, plan.limit_s(item.nodeid)) for item in session.items}
         gc.freeze()  # a child's garbage collector would copy every page that it looks at
         try:
             self._check(plan)
@@ -236,14 +235,14 @@ class Runner:
             return UNTESTED
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
-        signal.alarm(trial.limit_s)
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
         silence = os.open(os.devnull, os.O_WRONLY)
         os.dup2(silence, 1)
         os.dup2(silence, 2)
         os.environ[ENVIRONMENT] = trial.mutant
         items = [self._items[test] for test in tests]
-        for item, following in zip(items, [*items[1:], None], strict=True):
+        for (item, limit_s), (following, _) in zip(items, [*items[1:], (None, 0)], strict=True):
+            signal.alarm(limit_s)
             if any(report.failed for report in runtestprotocol(item, nextitem=following, log=False)):
                 os.write(told, item.nodeid.encode())
                 return 1
