@@ -368,6 +368,37 @@ def test_fill_after_the_correction_explains_nothing_of_it() -> None:
     assert [left.quantity for left in standing(trade)] == [D("0.5")]
 
 
+@pytest.mark.parametrize(("sold", "left"), [("0.3", "0.5"), ("0.7", "0.3"), ("1.5", "0")])
+def test_trade_that_leaves_more_than_it_entered_undoes_its_corrected_exits(sold: str, left: str) -> None:
+    """Fills after the corrections explain none of them by their time, but what is sold twice cannot have been ours."""
+    lab = Lab()
+    lab.open_long()
+    desk = lab.core._desk
+    trade = desk.book.active[1]
+    entered = trade.entered
+    for part in ("0.2", "0.3"):
+        corrections.correct(desk, trade, -D(part))
+    desk.out.drain(desk.venue_ms)
+    fill = replace(
+        lab.venue.fills[0],
+        trade_id=9_999,
+        venue_order_id=9_998,
+        client_order_id="",
+        side=Side.SELL,
+        quantity=entered - 1 + D(sold),
+        event_time_ms=lab.now_ms + 1,
+    )
+    trade.book(fill, None, lab.now_ms)
+    corrections.explain(desk, trade, fill)
+    assert sum((each.quantity for each in standing(trade)), D(0)) == D(left)
+    assert trade.exited <= trade.entered + max(D(0), D(sold) - 1)
+    undone = [row for row in trade.fills if row.quantity < 0]
+    assert all(desk.book.is_seen(BTC, row.trade_id) for row in undone)
+    told = [effect.alert.text for effect in desk.out.drain(desk.venue_ms) if isinstance(effect, Notify)]
+    assert [D(text.split()[0]) for text in told] == ([] if D(left) == D("0.5") else [D("0.5") - D(left)])
+    assert (desk.book.unexplained == {}) is (D(left) == 0)
+
+
 def test_entry_of_an_adopted_position_is_no_correction_to_undo() -> None:
     lab = Lab()
     lab.open_long()
