@@ -93,7 +93,12 @@ class ReplayVenue:
         self.exchange = Exchange(
             market,
             ExchangeConfig(
-                deposit=deposit, is_journalled=False, tells_steps=False, history_ms=HOUR_MS, max_algo_orders=1 << 30
+                deposit=deposit,
+                is_journalled=False,
+                tells_steps=False,
+                tells_market=False,
+                history_ms=HOUR_MS,
+                max_algo_orders=1 << 30,
             ),
         )
         setup = {symbol: self._set_up(symbol, config) for symbol in market.specs}

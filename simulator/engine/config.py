@@ -19,7 +19,9 @@ class ExchangeConfig:
     is_journalled: bool = True
     """False: nobody asks for `take_changes`, so changes are not collected."""
     tells_steps: bool = True
-    """False: only executions, ends of orders and changes of the account are told; neither the market's items nor that
-    an order was accepted or triggers, for a caller to whom the answers of its requests tell that."""
+    """False: only executions, ends of orders and changes of the account are told, not that an order was accepted or
+    triggers, for a caller to whom the answers of its requests tell that."""
+    tells_market: bool = True
+    """False: the market's own items are not told, for a caller who has the market at hand."""
     history_ms: int | None = None
     """How long ended orders, fills and ledger rows can be asked for; None: as long as the venue keeps them."""

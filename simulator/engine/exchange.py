@@ -113,7 +113,7 @@ class Exchange:
 
     def _run_market(self, to_ms: int) -> None:
         context = self._context
-        events, desks, tells_items = context.events, context.desks, self.config.tells_steps
+        events, desks, tells_items = context.events, context.desks, self.config.tells_market
         for item in self._market.advance(to_ms):
             if tells_items:
                 events.append(item)

@@ -25,7 +25,6 @@ from simulator.faults.desk import FaultDesk
 from simulator.faults.injector import FaultInjector
 from simulator.faults.kinds import FaultKind, Site
 from simulator.faults.schedule import Fault
-from simulator.market.model import MarketTrade
 from tests.simulation.acts import NOTHING, Act, plan_for
 from tests.simulation.excuses import Excuses
 from tests.simulation.hands import LEASE_TTL_MS, Hands
@@ -154,7 +153,7 @@ class World:
         port: MarketFeed = self.market  # type: ignore[assignment]  # what only a server asks it does not have
         shown = self.desk.market(port) if self.plan is not NOTHING else port
         self.shown = shown
-        config = ExchangeConfig(deposit=D(10_000), default_leverage=20, is_journalled=False)
+        config = ExchangeConfig(deposit=D(10_000), default_leverage=20, is_journalled=False, tells_market=False)
         self.exchange = self.desk.exchange(shown, config)
         if hedge:
             self.exchange.set_position_mode(True)
@@ -279,26 +278,21 @@ class World:
 
     def advance(self) -> None:
         now_ms, end_ms = self.now_ms, self._market_end_ms
-        events = self.exchange.advance(now_ms if now_ms < end_ms else end_ms)
-        if events or len(self.injector.fired) != self._seen:
-            self.deliver(events)
+        self.deliver(self.exchange.advance(now_ms if now_ms < end_ms else end_ms))
 
     def deliver(self, events: list[ExchangeEvent]) -> None:
-        """Show events to the watcher at once and to the processes through their streams."""
-        processes, before = self.processes, self._events
-        for event in events:
-            if type(event) is MarketTrade:
-                continue  # prices are told step by step
-            self._events += 1
-            self.watch.on_event(event)
-            symbol = _symbol_of(event)
-            for process in processes:
-                process.user.push_private(event, symbol)
-        if self._events != before:
+        """Show events, mostly none, to the watcher at once and to the processes through their streams."""
+        if events:
+            for event in events:
+                self.watch.on_event(event)
+                symbol = _symbol_of(event)
+                for process in self.processes:
+                    process.user.push_private(event, symbol)
             self.steps.hurry()
-        if self._events >= RESYNC_EVERY:
-            self._events = 0
-            self.watch.resync()
+            self._events += len(events)
+            if self._events >= RESYNC_EVERY:
+                self._events = 0
+                self.watch.resync()
         if len(self.injector.fired) != self._seen:
             self._note_fired()
 
