@@ -266,6 +266,7 @@ async def trade(settings: Settings, options: RunOptions) -> int:
             record_warm_up=keep_history,
             later=functools.partial(call_later, NOTES_DELAY_S),
         )
+        stack.callback(runner.flush)  # however this ends: before the database is closed
         feed = CandleFeed(
             gateway,
             {symbol: book.intervals(symbol) for symbol in symbols},

@@ -9,6 +9,7 @@ __all__ = [
     "IllegalTransition",
     "LeaseTakenError",
     "PersistenceError",
+    "RecordRefusedError",
     "RuntimeFailure",
     "TraderError",
 ]
@@ -20,6 +21,10 @@ class RuntimeFailure(TraderError):
 
 class PersistenceError(TraderError):
     """A write did not reach the database. If it was an intent, nothing may be sent."""
+
+
+class RecordRefusedError(PersistenceError):
+    """The database works and will never take these rows: trying again is of no use, and others are not concerned."""
 
 
 class LeaseTakenError(PersistenceError):

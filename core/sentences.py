@@ -19,6 +19,12 @@ class _Numbers(dict[str, object]):
 
 
 def fill(template: str, numbers: Mapping[str, float | None]) -> str:
-    """Return the template with `{name:format}` replaced by numbers; "(unknown)" for those missing, None or NaN."""
+    """Return the template with `{name:format}` replaced by numbers; "(unknown)" for those missing, None or NaN.
+
+    A template that takes no number ("{close:d}") is returned as it stands: it is read long after it was written.
+    """
     known = {name: value for name, value in numbers.items() if value is not None and not isnan(value)}
-    return template.format_map(_Numbers(known))
+    try:
+        return template.format_map(_Numbers(known))
+    except (ValueError, LookupError, AttributeError, TypeError):
+        return template

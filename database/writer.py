@@ -25,7 +25,7 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection, Engine
 
 from core.clock import Clock, SystemClock
-from core.errors import PersistenceError
+from core.errors import PersistenceError, RecordRefusedError
 from core.records import AlertRecord, Record
 from database.engine import describe, is_outage
 from database.link import Trouble, WriterLink
@@ -337,7 +337,7 @@ class DatabaseWriter:
         reason = f"{type(error).__name__}: {describe(error)}"
         if request.done is not None:
             is_told = isinstance(error, PersistenceError)  # it says itself what is wrong
-            request.done(None, error if is_told else PersistenceError(f"the database refuses this record: {reason}"))
+            request.done(None, error if is_told else RecordRefusedError(f"the database refuses this record: {reason}"))
         else:
             self._drop([request], reason)
 

@@ -305,7 +305,8 @@ class TradingCore:
             self._desk.inflight.pop(command, None)
             if isinstance(command, SubmitOrder):
                 self._never_sent(command, event.detail)
-        self._set_degraded(event.detail)
+        if event.is_outage:
+            self._set_degraded(event.detail)
 
     def _set_degraded(self, detail: str) -> None:
         """Without a working database entries stop; exits and protection go on in memory."""

@@ -12,12 +12,14 @@ from core.events import Event
 class PersistenceFailed:
     """A durable write did not reach the disk; its rows are kept and tried again.
 
-    `commands` were dropped with it and certainly never sent.
+    `commands` were dropped with it and certainly never sent. Without `is_outage` the database works: it refused those
+    rows for good.
     """
 
     detail: str
     received_time_ms: int
     commands: tuple[VenueCommand, ...] = ()
+    is_outage: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,25 +1,30 @@
 """Effects in order, symbol by symbol: what must be on disk first is, and no symbol waits for another's commit.
 
 Rows that could not be written stay here, in order, and go with the next write of their symbol: a newer row is never on
-disk without the older ones. Exits and protection wait only a moment for a slow disk; an entry waits a little longer and
-is then not sent at all.
+disk without the older ones. Rows that the database will never take are given up, and told. Exits and protection wait
+only a moment for a slow disk; an entry waits a little longer and is then not sent at all.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import structlog
 
 from core.clock import Clock
 from core.commands import SubmitOrder
 from core.effects import Effect, Notify, Persist, Send
-from core.errors import LeaseTakenError, PersistenceError
+from core.errors import LeaseTakenError, PersistenceError, RecordRefusedError
 from core.ports import RecordWriter
 from core.records import CandleRecord, Record
 from executor.inputs import Input, LeaseLost, PersistenceFailed, PersistenceRecovered
+
+log = structlog.get_logger(__name__)
 
 EXIT_PATIENCE_S = 0.5
 """An exit or a stop goes out after this time, written or not."""
@@ -30,14 +35,24 @@ ENTRY_PATIENCE_S = 2.0
 RETRY_MS = 5_000
 
 
+class _Rows(NamedTuple):
+    """What one step wrote, and who waits for it to be on the disk."""
+
+    records: Sequence[Record]
+    waiter: asyncio.Future[PersistenceError | None] | None = None
+
+    def tell(self, result: PersistenceError | None) -> None:
+        if self.waiter is not None and not self.waiter.done():
+            self.waiter.set_result(result)
+
+
 @dataclass(slots=True)
 class _Lane:
     """One symbol: batches to carry out, rows to write, and who waits for them."""
 
     batches: deque[list[Effect]] = field(default_factory=deque)
     worker: asyncio.Task[None] | None = None
-    backlog: list[Record] = field(default_factory=list)
-    waiters: list[asyncio.Future[PersistenceError | None]] = field(default_factory=list)
+    backlog: list[_Rows] = field(default_factory=list)
     flusher: asyncio.Task[None] | None = None
 
 
@@ -133,7 +148,7 @@ class Lanes:
         if not isinstance(effect, Persist):
             self._act(effect)
         elif lane.backlog or lane.flusher is not None:
-            lane.backlog.extend(effect.records)
+            lane.backlog.append(_Rows(effect.records))
             self._start_flush(lane)
         else:
             self._writer.submit(effect.records)
@@ -141,15 +156,15 @@ class Lanes:
     def _drop(self, rest: list[Effect]) -> None:
         """The write before an entry failed: the entry is not sent."""
         commands = tuple(effect.command for effect in rest if isinstance(effect, Send))
-        self._offer(PersistenceFailed("the intent could not be recorded", self._clock.now_ms(), commands))
+        failed = PersistenceFailed("the intent could not be recorded", self._clock.now_ms(), commands, self._has_failed)
+        self._offer(failed)
 
     # --- writing ------------------------------------------------------------------------------------------------
 
     async def _commit(self, lane: _Lane, effect: Persist) -> bool:
         """Write durably; False when the rest of the batch must not happen."""
         written: asyncio.Future[PersistenceError | None] = asyncio.get_running_loop().create_future()
-        lane.backlog.extend(effect.records)
-        lane.waiters.append(written)
+        lane.backlog.append(_Rows(effect.records, written))
         self._start_flush(lane)
         patience = EXIT_PATIENCE_S if effect.proceed_on_failure else ENTRY_PATIENCE_S
         with suppress(TimeoutError):
@@ -170,21 +185,40 @@ class Lanes:
         """Write the backlog in order until it is empty; after a failure it waits for the next write or retry."""
         try:
             while lane.backlog:
-                records, lane.backlog = lane.backlog, []
-                waiters, lane.waiters = lane.waiters, []
+                waiting, lane.backlog = lane.backlog, []
                 try:
-                    await self._writer.commit(records)
+                    await self._write(waiting)
                 except PersistenceError as error:
-                    lane.backlog = records + lane.backlog
+                    lane.backlog = [*(_Rows(rows.records) for rows in waiting), *lane.backlog]
                     self._failed(str(error))
                     if isinstance(error, LeaseTakenError):
                         self._offer(LeaseLost(str(error), self._clock.now_ms()))
-                    _tell(waiters, error)
+                    for rows in waiting:
+                        rows.tell(error)
                     return
-                _tell(waiters, None)
         finally:
             lane.flusher = None
         self._check_recovered()
+
+    async def _write(self, waiting: list[_Rows]) -> None:
+        """Write what waits as one commit and take it off the list. Where the database will never take a row, each step
+        goes by itself: that one alone fails. Raises PersistenceError while nothing can be written."""
+        try:
+            await self._writer.commit([record for rows in waiting for record in rows.records])
+        except RecordRefusedError as error:
+            if len(waiting) == 1:
+                self._give_up(waiting.pop(), error)
+            while waiting:
+                await self._write(waiting[:1])
+                del waiting[0]
+        for rows in waiting:
+            rows.tell(None)
+        waiting.clear()
+
+    def _give_up(self, rows: _Rows, error: RecordRefusedError) -> None:
+        kinds = ", ".join(sorted({type(record).__name__ for record in rows.records}))
+        log.error("rows are lost, and what had to wait for them is not sent", rows=kinds, error=str(error))
+        rows.tell(error)
 
     def _failed(self, detail: str) -> None:
         self._has_failed = True
@@ -199,12 +233,6 @@ class Lanes:
 
 def _commits_of(batch: list[Effect]) -> int:
     return sum(1 for effect in batch if isinstance(effect, Persist) and effect.durable)
-
-
-def _tell(waiters: list[asyncio.Future[PersistenceError | None]], result: PersistenceError | None) -> None:
-    for waiter in waiters:
-        if not waiter.done():
-            waiter.set_result(result)
 
 
 def symbol_of(effect: Effect) -> str:

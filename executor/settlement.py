@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Generic, TypeVar
 
 from core.commands import Accepted, FetchBalances
-from core.errors import PersistenceError
+from core.errors import PersistenceError, RuntimeFailure
 from core.ports import RecordWriter, VenuePort
 
 T = TypeVar("T")
@@ -47,7 +47,7 @@ class Settler(Generic[T]):
     async def settle(self) -> Books[T] | None:
         """Return wallet and totals that belong together.
 
-        None when the venue cannot be asked, never rests, or the database cannot be written.
+        None when the venue cannot be asked, never rests, or the database cannot be written or read.
         """
         wallet = await self._wallet()
         for _ in range(TRIES):
@@ -55,9 +55,9 @@ class Settler(Generic[T]):
                 return None
             try:
                 await self._writer.commit([])
-            except PersistenceError:
+                totals = await asyncio.to_thread(self._read_totals)
+            except (PersistenceError, RuntimeFailure):
                 return None
-            totals = await asyncio.to_thread(self._read_totals)
             before, wallet = wallet, await self._wallet()
             if before == wallet:
                 return Books(before, totals)

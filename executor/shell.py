@@ -347,9 +347,9 @@ class Executor:
 
     async def _request(self, command: VenueCommand) -> None:
         is_write = isinstance(command, WRITES)
-        if self.on_sent is not None:
-            self.on_sent(command)
         try:
+            if self.on_sent is not None:
+                self.on_sent(command)
             reply = await self._venue.execute(command)
         except Exception as error:
             # The port promises not to raise. If it does, a write may have left: its outcome is unknown.

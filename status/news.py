@@ -65,8 +65,10 @@ class NewsWriter:
 
     def _turn(self) -> None:
         self._is_scheduled = False
-        self._tell_some()
-        self._schedule()
+        try:
+            self._tell_some()
+        finally:
+            self._schedule()
 
     def _tell_some(self) -> None:
         """Tell the oldest news, about `LINES_A_TURN` lines; denials are told together."""

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import lru_cache
 from itertools import islice
 from keyword import iskeyword
-from typing import Any
+from math import nan
+from typing import Any, SupportsFloat
 
 import numpy as np
 from numpy import ndarray
 
+from core.enums import Direction
+from core.signal import ExitPlan
 from strategies.base import (
     WARMING_UP,
     CandleColumns,
@@ -79,7 +83,22 @@ class Evaluator:
         if self.count < self.history.candles:
             self.skip()
             return Refusal(WARMING_UP, {"candles": float(self.count), "candles_needed": float(self.history.candles)})
-        return self._decide(self.values)
+        return self._sound(self._decide(self.values))
+
+    def _sound(self, decision: Decision) -> Decision:
+        """Return a decision whose numbers are its own and plain: it is written down later, in the words of others."""
+        if decision is None:
+            return None
+        if not isinstance(decision, Entry | Refusal):
+            raise TypeError(f"decide(v) returned {decision!r}; return an Entry, a Refusal or None")
+        if isinstance(decision, Entry) and not (
+            isinstance(decision.direction, Direction) and isinstance(decision.exits, ExitPlan)
+        ):
+            raise TypeError(f"the entry goes {decision.direction!r} with exits {decision.exits!r}; see Strategy.enter")
+        numbers = decision.numbers
+        if self._remembers or any(type(number) is not float for number in numbers.values()):
+            return replace(decision, numbers={name: _plain(name, number) for name, number in numbers.items()})
+        return decision
 
     def skip(self) -> None:
         """Take note of the candle of the last `update` without deciding: while warming up or replaying."""
@@ -93,6 +112,15 @@ class Evaluator:
         self.strategy = strategy
         self._decide = strategy.decide
         return True
+
+
+def _plain(name: str, number: object) -> float:
+    """Return a number of any kind as a float, NaN for None."""
+    if number is None:
+        return nan
+    if not isinstance(number, SupportsFloat):
+        raise TypeError(f"the decision says {name}={number!r}, which is no number")
+    return float(number)
 
 
 def specs_of(indicators: Indicators) -> tuple[object, ...]:

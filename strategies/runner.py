@@ -218,18 +218,19 @@ class StrategyRunner:
 
     def _turn(self) -> None:
         self._is_scheduled = False
-        self._write(NOTES_A_TURN)
-        self._schedule()
+        try:
+            self._write(NOTES_A_TURN)
+        finally:
+            self._schedule()
 
     def _write(self, notes_max: int) -> None:
-        records: list[Record] = []
+        """Write down the oldest notes, each by itself: a row that the database refuses takes no other candle along."""
         for _ in range(min(notes_max, len(self._notes))):
             event, phase, decisions = self._notes.popleft()
-            if event.candle.interval == "1m":
-                records.append(CandleRecord(event.candle))
+            records: list[Record] = [CandleRecord(event.candle)] if event.candle.interval == "1m" else []
             records += [DecisionRecord(_verdict(name, decision, event, phase)) for name, decision in decisions]
-        if records:
-            self._writer.submit(records)
+            if records:
+                self._writer.submit(records)
 
     def _desk(self, symbol: str, interval: str) -> _Desk:
         key = (symbol, interval)
@@ -287,7 +288,7 @@ def _signal(active: ActiveStrategy, evaluator: Evaluator, entry: Entry, event: C
         event.event_time_ms,
         event.received_time_ms,
         entry.given or entry.template,
-        {name: value for name, value in vars(evaluator.values).items() if isinstance(value, float)},
+        {name: float(value) for name, value in vars(evaluator.values).items() if isinstance(value, float)},
         event.received_ns,
         active.params.max_holding_ms,
         None if entry.given else entry.numbers,

@@ -15,7 +15,7 @@ _LOG = logging.getLogger(__name__)
 SLICE_MS = 1.5
 """How long frames are delivered before everything else gets a turn: about twenty candles that closed."""
 PAUSE_MS = 50.0
-"""So long, at most, frames wait where `is_held`, since they came or the last ones were delivered."""
+"""So long, at most, frames wait where `is_held`, since the oldest of them came."""
 LOOK_AGAIN_MS = 1.0
 
 
@@ -38,7 +38,6 @@ class Inbox:
         self._is_urgent = is_urgent
         self._pause_ns = int(pause_ms * 1e6)
         self.is_held: Callable[[], bool] = lambda: False
-        self._turn_ns = 0
         self._urgent: deque[tuple[Frame, int, int]] = deque()
         self._frames: deque[tuple[Frame, int, int]] = deque()
         self._scheduled = False
@@ -64,7 +63,7 @@ class Inbox:
     def _drain(self) -> None:
         urgent, frames, now_ns = self._urgent, self._frames, self._clock.monotonic_ns()
         came_ns = (urgent or frames)[0][2]
-        if now_ns - max(came_ns, self._turn_ns) < self._pause_ns and self.is_held():
+        if now_ns - came_ns < self._pause_ns and self.is_held():
             asyncio.get_running_loop().call_later(LOOK_AGAIN_MS / 1000, self._drain)
             return
         slice_end_ns = now_ns + int(SLICE_MS * 1e6)
@@ -76,7 +75,6 @@ class Inbox:
             self.delivered += 1
             if self._clock.monotonic_ns() >= slice_end_ns:
                 break
-        self._turn_ns = self._clock.monotonic_ns()
         if urgent or frames:
             asyncio.get_running_loop().call_soon(self._drain)
         else:

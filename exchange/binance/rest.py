@@ -170,9 +170,9 @@ class RestClient:
         if local.is_written:
             return
         local.is_written, local.sent_ns = True, self._clock.monotonic_ns()
+        self._departures.left()
         if local.on_sent is not None:
             local.on_sent(local.sent_ns)
-        self._departures.left()
         self._departures.let_go_first()
 
     def _keep_answer(self, response: requests.Response) -> None:

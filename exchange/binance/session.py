@@ -97,8 +97,8 @@ class _OneHostAdapter(HTTPAdapter):
         if self._pool is None:
             pool = super().get_connection_with_tls_context(request, verify, proxies=proxies, cert=cert)
             super().cert_verify(pool, request.url or "", verify, cert)  # type: ignore[no-untyped-call]
-            self._pool = pool
-            self._pool.ConnectionCls = _telling(self._pool.ConnectionCls, weakref.ref(self))
+            pool.ConnectionCls = _telling(pool.ConnectionCls, weakref.ref(self))
+            self._pool = pool  # last: who finds it there uses it
         return self._pool
 
     def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:

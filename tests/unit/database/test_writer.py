@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import event
 
-from core.errors import PersistenceError
+from core.errors import PersistenceError, RecordRefusedError
 from core.records import CandleRecord, SignalStatus
 from database import link
 from database import writer as writers
@@ -211,7 +211,7 @@ async def test_record_that_cannot_be_written_harms_only_itself(database: Databas
         database.writer.commit([examples.fill(2)]),
         return_exceptions=True,
     )
-    assert [type(result) for result in results] == [type(None), PersistenceError, PersistenceError, type(None)]
+    assert [type(result) for result in results] == [type(None), RecordRefusedError, RecordRefusedError, type(None)]
     assert "1m candles" in str(results[1])
     assert "no table for records of type str" in str(results[2])
     assert len(database.repository.fills()) == 2

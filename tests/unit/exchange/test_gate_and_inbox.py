@@ -119,12 +119,16 @@ async def test_inbox_that_is_held_waits_but_not_for_ever() -> None:
     clock.advance_to(clock.now_ms() + int(PAUSE_MS) - 1)
     await settle()
     assert seen == []
+    inbox.put({"n": 3})
     clock.advance_to(clock.now_ms() + 1)
-    await until(lambda: len(seen) == 1)
-    clock.advance_to(clock.now_ms() + int(PAUSE_MS))
-    await until(lambda: len(seen) == 2)
-    inbox.is_held = lambda: False
     await until(lambda: len(seen) == 3)
+    await settle()
+    assert (seen, inbox.depth) == ([0, 1, 2], 1)
+    clock.advance_to(clock.now_ms() + int(PAUSE_MS) - 1)
+    await until(lambda: len(seen) == 4)
+    inbox.put({"n": 4})
+    inbox.is_held = lambda: False
+    await until(lambda: len(seen) == 5)
     assert inbox.depth == 0
 
 

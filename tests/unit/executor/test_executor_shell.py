@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 
 import pytest
+import structlog
 
 from core.bus import Bus
 from core.candle import ClosedCandle
@@ -13,7 +14,7 @@ from core.clock import SystemClock
 from core.commands import FetchPositions, InDoubt, SubmitOrder, VenueCommand, VenueReply
 from core.effects import Effect, Notify, Persist, Send
 from core.enums import Leg, Severity
-from core.errors import LeaseTakenError, PersistenceError
+from core.errors import LeaseTakenError, PersistenceError, RecordRefusedError
 from core.events import Event, PriceUpdated, SignalReceived, StreamChanged, StreamKind, StreamState
 from core.records import (
     AlertRecord,
@@ -76,6 +77,8 @@ class Writer:
         self.failing = False
         self.is_taken = False
         self.gates: dict[str, asyncio.Event] = {}
+        self.refused: set[str] = set()
+        """Signals whose rows the database will never take while they say that it was approved."""
 
     def submit(self, records: Sequence[Record]) -> None:
         for record in records:
@@ -90,6 +93,11 @@ class Writer:
             raise LeaseTakenError("another process took over")
         if self.failing:
             raise PersistenceError("disk full")
+        approved = (
+            row.signal for row in records if isinstance(row, SignalRecord) and row.status is SignalStatus.APPROVED
+        )
+        if any(each.signal_id in self.refused for each in approved):
+            raise RecordRefusedError("no such number")
         self.log.append(f"{symbol}:commit")
         self.submit(records)
 
@@ -273,6 +281,44 @@ async def test_intent_that_is_not_on_disk_is_not_sent_and_entries_resume_after_r
     rig.executor._lanes._retry_at_ms = 0
     await rig.until(lambda: not rig.executor.view().is_degraded)
     await rig.until(lambda: rig.state() is TradeState.REFUSED)
+    rig.offer_signal(BTC, number=1)
+    await rig.until(lambda: rig.state(2) is TradeState.PROTECTED)
+    await rig.executor.stop(wait_s=0.1)
+
+
+async def test_entry_whose_rows_are_refused_for_good_fails_alone(rig: Rig) -> None:
+    """The database works: nobody else is stopped, nothing is tried again, and no disk is blamed."""
+    made = signal(BTC, time_ms=rig.clock.now_ms())
+    rig.writer.refused.add(made.signal_id)
+    with structlog.testing.capture_logs() as logs:
+        rig.executor.offer(SignalReceived(made, made.event_time_ms, made.received_time_ms))
+        await rig.until(lambda: rig.state() is TradeState.REFUSED)
+    (told,) = [line for line in logs if line["log_level"] == "error"]
+    assert "SignalRecord" in told["rows"]
+    assert told["error"] == "no such number"
+    assert f"{BTC}:E" not in rig.venue.log
+    assert not rig.executor.view().is_degraded
+    assert not rig.executor._lanes.owes_rows()
+    rig.offer_signal(ETH)
+    rig.offer_signal(BTC, number=1)
+    await rig.until(lambda: rig.state(2) is rig.state(3) is TradeState.PROTECTED)
+    await rig.until(lambda: rig.executor._lanes.waiting() == 0)
+    await rig.executor.stop(wait_s=0.1)
+
+
+async def test_rows_that_wait_with_refused_ones_are_written_all_the_same(rig: Rig) -> None:
+    rig.writer.failing = True
+    made = signal(BTC, time_ms=rig.clock.now_ms())
+    rig.writer.refused.add(made.signal_id)
+    rig.executor.offer(SignalReceived(made, made.event_time_ms, made.received_time_ms))
+    await rig.until(lambda: rig.executor.view().is_degraded)
+    lane = rig.executor._lanes._lanes[BTC]
+    await rig.until(lambda: len(lane.backlog) > 1 and lane.flusher is None)
+    rig.writer.failing = False
+    rig.executor._lanes._retry_at_ms = 0
+    await rig.until(lambda: not rig.executor.view().is_degraded)
+    await rig.until(lambda: rig.state() is TradeState.REFUSED)
+    assert rig.writer.rows.signals[made.signal_id].status is SignalStatus.REFUSED
     rig.offer_signal(BTC, number=1)
     await rig.until(lambda: rig.state(2) is TradeState.PROTECTED)
     await rig.executor.stop(wait_s=0.1)

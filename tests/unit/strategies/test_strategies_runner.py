@@ -257,6 +257,80 @@ def test_failing_strategy_refuses_its_candle_and_leaves_the_others_alone(tmp_pat
     assert [(fault.strategy, fault.error) for fault in faults] == [("plain", "RuntimeError: cannot cope")]
 
 
+ODD = """
+import numpy as np
+from decimal import Decimal
+from core.enums import Direction
+from core.signal import ExitPlan
+from strategies.base import Entry, Refusal, Strategy
+from strategies.params import StrategyParams
+
+class Odd(Strategy):
+    name = "odd"
+    Params = StrategyParams
+    told = {}
+    def decide(self, v):
+        if v.close != 97:
+            self.told["close"] = v.close
+            return Refusal("quiet", self.told)
+        return DECISION
+"""
+
+
+@pytest.mark.parametrize(
+    ("decision", "error"),
+    [
+        ("False", "TypeError: decide(v) returned False; return an Entry, a Refusal or None"),
+        ('Refusal("trend", {"state": "up"})', "TypeError: the decision says state='up', which is no number"),
+        ('Entry("LONG", ExitPlan())', "TypeError: the entry goes 'LONG' with exits ExitPlan("),
+        ("Entry(Direction.LONG, None)", "TypeError: the entry goes <Direction.LONG: 'LONG'> with exits None"),
+    ],
+)
+def test_strategy_that_decides_something_else_fails_alone(tmp_path, decision: str, error: str) -> None:
+    """The candle is written, the other strategy decides, and people are told what to write instead."""
+    write(tmp_path, "fade", FADE)
+    write(tmp_path, "odd", ODD.replace("DECISION", decision))
+    faults: list[StrategyFault] = []
+    desk = Desk(tmp_path, on_fault=faults.append)
+    assert len(desk.feed("100", "100", "100", "97", "100")) == 1
+    odd = [r.verdict.gate for r in desk.writer.of(DecisionRecord) if r.verdict.strategy == "odd"]
+    assert odd == ["quiet"] * 3 + ["strategy_error", "quiet"]
+    assert len(desk.writer.of(CandleRecord)) == 5
+    (fault,) = faults
+    assert fault.error.startswith(error)
+
+
+def test_numbers_of_a_decision_are_those_of_its_moment_and_plain(tmp_path) -> None:
+    """They are written later, when the strategy has long gone on with the same dictionary."""
+    write(tmp_path, "odd", ODD.replace("DECISION", 'Refusal("deep", {"log": np.log(v.close), "nothing": None})'))
+    desk = Desk(tmp_path, later=lambda work: None)
+    desk.feed("100", "101", "97", "102")
+    desk.runner.flush()
+    told = [record.verdict.numbers for record in desk.writer.of(DecisionRecord)]
+    assert [numbers.get("close") for numbers in told] == [100.0, 101.0, None, 102.0]
+    assert type(told[2]["log"]) is float
+    assert told[2]["nothing"] != told[2]["nothing"]
+
+
+def test_features_of_a_signal_are_plain_floats(tmp_path) -> None:
+    derived = FADE.replace("    def setup", "    def derive(self, v):\n        v.log = np.log(v.close)\n    def setup")
+    write(tmp_path, "fade", "import numpy as np\n" + derived)
+    (signal,) = Desk(tmp_path).feed("100", "100", "100", "97")
+    assert {type(value) for value in signal.features.values()} == {float}
+    assert signal.features["log"] == pytest.approx(4.5747, abs=1e-4)
+
+
+def test_each_evaluation_is_handed_to_the_writer_by_itself(tmp_path) -> None:
+    """A row that the database refuses takes no other candle along."""
+    write(tmp_path, "fade", FADE)
+    desk = Desk(tmp_path, later=lambda work: None)
+    handed: list[int] = []
+    desk.writer.submit = lambda records: handed.append(len(records))
+    desk.feed("100", "100", "97")
+    desk.runner.flush()
+    assert handed == [2, 2, 2]
+
+
 def test_failing_strategy_is_told_again_and_rebuilt_after_an_edit(tmp_path) -> None:
     write(tmp_path, "plain", PLAIN, "fail_at: 97\n")
     faults: list[StrategyFault] = []
