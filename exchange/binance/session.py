@@ -95,7 +95,7 @@ class _OneHostAdapter(HTTPAdapter):
         self, request: PreparedRequest, verify: Any, proxies: Any = None, cert: Any = None
     ) -> Any:
         if self._pool is None:
-            pool = super().get_connection_with_tls_context(request, verify, proxies=proxies, cert=cert)
+            pool: Any = super().get_connection_with_tls_context(request, verify, proxies=proxies, cert=cert)
             super().cert_verify(pool, request.url or "", verify, cert)  # type: ignore[no-untyped-call]
             pool.ConnectionCls = _telling(pool.ConnectionCls, weakref.ref(self))
             self._pool = pool  # last: who finds it there uses it
