@@ -143,6 +143,11 @@ class Exchange:
             self._liquidation.check()
             self._context.settle()
 
+    def heeds(self, symbol: str) -> bool:
+        """Whether a trade of the symbol may change anything: an order rests or waits there, or a position is held."""
+        desk = self._context.desks.get(symbol)
+        return desk is not None and bool(desk.buys or desk.sells or desk.open_algos or desk.band_low is not None)
+
     def _next_timer_ms(self) -> int:
         due_ms, funding_ms, expiry_ms = self._next_prune_ms, self._funding.next_ms(), self._plain.next_expiry_ms()
         if funding_ms is not None and funding_ms < due_ms:

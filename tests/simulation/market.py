@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cache, lru_cache
@@ -98,6 +98,8 @@ class WalkMarket:
         """Steps that were drawn before their time, the nearest first; `_drawn` is the last of them."""
         self._ids = 0
         self._funding_ms = self.now_ms + 4 * 60_000
+        self.heeds: Callable[[str], bool] = lambda _: True
+        """Whether anybody would do anything about a trade of a symbol: none is made where nobody would."""
 
     def advance(self, to_ms: int) -> Iterator[MarketEvent]:
         if self._next_ms <= to_ms:
@@ -108,7 +110,7 @@ class WalkMarket:
 
     def _walk(self, to_ms: int) -> Iterator[MarketEvent]:
         """One trade after the other: what a trade causes sees the older prices of the symbols after it."""
-        ticks_of, last, ahead = self._ticks, self._last, self._ahead
+        ticks_of, last, ahead, heeds = self._ticks, self._last, self._ahead, self.heeds
         while self._next_ms <= to_ms:
             now_ms = self.now_ms = self._next_ms
             self._next_ms += self.step_ms
@@ -119,7 +121,7 @@ class WalkMarket:
                 ticks_of[symbol] = ticks
                 price = last[symbol] = _price(ticks)
                 number = self._ids = self._ids + 1
-                if is_told:
+                if is_told and heeds(symbol):
                     yield MarketTrade(now_ms, symbol, price, VOLUME, number % 2 == 1, number, number, number)
         self.now_ms = max(self.now_ms, to_ms)
 

@@ -155,6 +155,7 @@ class World:
         self.shown = shown
         config = ExchangeConfig(deposit=D(10_000), default_leverage=20, is_journalled=False, tells_market=False)
         self.exchange = self.desk.exchange(shown, config)
+        self.market.heeds = self.exchange.heeds
         if hedge:
             self.exchange.set_position_mode(True)
 
