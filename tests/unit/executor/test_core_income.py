@@ -5,9 +5,12 @@ from __future__ import annotations
 import pytest
 
 from core.commands import FetchFills, FetchIncome
+from core.effects import Persist
 from core.orders import IncomeReport
-from core.records import TradeState
+from core.records import IncomeRecord, TradeState
+from executor import income
 from executor.days import utc_day
+from executor.income import IncomeBook
 from tests.unit.executor.lab import BTC, ETH, START_MS, D, Lab
 
 DAY_MS = 86_400_000
@@ -157,3 +160,36 @@ def test_row_of_an_unseen_trade_makes_its_fills_be_read_and_is_not_stored(kind: 
     lab.run(RECONCILE_MS)
     assert [c.symbol for c in lab.sent(FetchFills)[before:]] == [ETH]  # type: ignore[attr-defined]
     assert not lab.rows.incomes
+
+
+def test_ledger_rows_are_read_from_the_newest_on_and_booked_once() -> None:
+    desk, book = Lab().core._desk, IncomeBook(None)
+    assert book.command() == FetchIncome(start_time_ms=0)
+    rows = [IncomeReport(n, "TRANSFER", "", D(1), "USDT", time_ms) for n, time_ms in ((1, 5), (2, 9), (3, 7))]
+    desk.out.drain(0)
+    book.take(desk, rows)
+    book.take(desk, rows)
+    assert book.command() == FetchIncome(start_time_ms=9)
+    written = [row for effect in desk.out.drain(0) if isinstance(effect, Persist) for row in effect.records]
+    assert [row.transaction_id for row in written if isinstance(row, IncomeRecord)] == [1, 2, 3]
+
+
+def test_ledger_rows_are_remembered_up_to_a_number_the_newest_longest(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(income, "_SEEN_MAX", 2)
+    desk, book = Lab().core._desk, IncomeBook(None)
+    rows = [IncomeReport(n, "TRANSFER", "", D(1), "USDT", n) for n in (1, 2)]
+    book.take(desk, rows)
+    assert list(book._seen) == [(1, "TRANSFER"), (2, "TRANSFER")]
+    book.take(desk, [IncomeReport(3, "TRANSFER", "", D(1), "USDT", 3)])
+    assert list(book._seen) == [(2, "TRANSFER"), (3, "TRANSFER")]
+
+
+def test_funding_of_an_open_trade_is_on_the_disk_before_anything_else_happens() -> None:
+    lab = Lab()
+    lab.open_long()
+    desk = lab.core._desk
+    desk.out.drain(desk.venue_ms)
+    income._add_funding(desk, desk.book.active[1], D("0.5"))
+    (effect,) = desk.out.drain(desk.venue_ms)
+    assert isinstance(effect, Persist)
+    assert effect.durable

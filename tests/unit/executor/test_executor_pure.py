@@ -39,7 +39,7 @@ from executor.filters import (
 )
 from executor.halts import Halts
 from executor.lifecycle import TERMINAL, TRANSITIONS, TradeEvent, next_state
-from executor.marks import MoveWindow, SymbolMarket
+from executor.marks import Market, MoveWindow, SymbolMarket
 from executor.risk import EntryView, OrderView, check_entry, check_order, guard_drawdown, liquidation_price
 from executor.sizing import Sized, SizingInput, bracket_notional_cap, risk_budget, size_entry
 from executor.trade import Trade
@@ -216,6 +216,49 @@ def test_entry_when_a_filter_refuses_names_it(changes: dict[str, object], code: 
     result = approve_entry(instrument(), plan(**changes))
     assert isinstance(result, Denied)
     assert result.code is code
+
+
+EXACT = instrument(market_min_quantity=D("0.05"), min_quantity=D("0.05"), min_price=D(99), max_price=D(100))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"quantity": D("0.05")},
+        {"quantity": D("0.1"), "smallest_exit_fraction": D("0.5")},
+        {"mark_price": D(100) / D("1.05")},
+        {"mark_price": D(100) / D("0.95")},
+    ],
+    ids=["quantity-and-notional", "part", "upper-band", "lower-band"],
+)
+def test_entry_exactly_on_a_filter_is_approved(changes: dict[str, object]) -> None:
+    assert isinstance(approve_entry(EXACT, plan(**changes)), Approved)
+
+
+def test_entry_exactly_at_the_exit_s_minimum_in_hedge_mode_is_approved() -> None:
+    assert isinstance(approve_entry(instrument(), plan(**HEDGE, quantity=D("0.08"), stop_price=D("62.5"))), Approved)
+    assert isinstance(approve_entry(instrument(), plan(**HEDGE, quantity=D("0.079"), stop_price=D("62.5"))), Denied)
+
+
+def test_entry_is_cut_to_the_smaller_maximum_on_the_grid_of_market_orders() -> None:
+    coarse = instrument(max_quantity=D("50.555"), step_size=D("0.001"), market_step_size=D("0.5"))
+    approved = approve_entry(coarse, plan(quantity=D(5_000)))
+    assert isinstance(approved, Approved)
+    assert approved.order.quantity == D("50.5")
+    in_parts = approve_entry(coarse, plan(quantity=D(1), smallest_exit_fraction=D("0.4")))
+    assert isinstance(in_parts, Denied)
+    assert in_parts.context["exit_quantity"] == "0.0"
+
+
+def test_refused_price_is_named() -> None:
+    result = approve_entry(instrument(), plan(price=D(2_000_000), mark_price=D(2_000_000)))
+    assert isinstance(result, Denied)
+    assert result.context == {"price": "2000000", "min_price": "1", "max_price": "1000000"}
+
+
+def test_trigger_price_on_an_end_of_the_range_stays() -> None:
+    assert stop_trigger_price(EXACT, D(99), Direction.LONG) == 99
+    assert target_trigger_price(EXACT, D(100), Direction.LONG) == 100
 
 
 def test_entry_in_hedge_mode_that_reaches_the_minimum_everywhere_is_approved() -> None:
@@ -548,6 +591,28 @@ def test_move_window_forgets_what_is_older() -> None:
     assert window.push(5_000, D(102)) == 2
     assert window.push(9_001, D(102)) == 0
     assert window.push(9_002, D(99)) == D(3) * 100 / 99
+
+
+def test_move_window_keeps_what_is_exactly_as_old_as_it_is_long() -> None:
+    window = MoveWindow(5_000)
+    window.push(0, D(110))
+    assert window.push(5_000, D(100)) == 10
+    assert window.push(5_001, D(100)) == 0
+
+
+def test_market_of_a_symbol_has_its_own_window_and_the_usual_one_else() -> None:
+    market = Market({BTC: 3_000})
+    assert (market.of(BTC).window.window_ms, market.of("ETHUSDT").window.window_ms) == (3_000, 5_000)
+    assert market.of(BTC) is market.of(BTC)
+
+
+def test_market_keeps_what_a_mark_says() -> None:
+    market = SymbolMarket(5_000)
+    assert (market.index_price, market.mark_received_ms, market.last_event_ms) == (None, None, 0)
+    market.on_mark(MarkPriceUpdated(BTC, D(101), D(100), D(0), 50, 12, 13))
+    assert (market.index_price, market.mark_received_ms) == (100, 13)
+    market.on_mark(MarkPriceUpdated(BTC, D(101), D(100), D(0), 50, 14, 15))
+    assert market.last_funding_time_ms is None, "the same funding is still to come"
 
 
 def test_market_ignores_older_prices_and_falls_back() -> None:
