@@ -9,13 +9,16 @@ import pytest
 
 from core.commands import CancelOrder, FetchPositions, InDoubt, RefusalKind, SubmitOrder
 from core.effects import Persist, Send
-from core.enums import Direction, Leg, Priority, Side
+from core.enums import Direction, Leg, PositionSide, Priority, Side
 from core.events import AccountUpdated, OrderUpdated, StreamKind, StreamState
 from core.ids import ClientOrderId
-from core.orders import BalanceReport
+from core.limits import SizingPolicy
+from core.orders import BalanceReport, PositionReport
 from core.records import ExitReason, HaltRecord, TradeState
+from executor import valuation
+from executor.desk import HeldFill, Unwinding
 from executor.inputs import FlattenRequested, KillRequested, LeaseLost, ResumeRequested
-from executor.kill import CRITICAL_AFTER_MS, on_snapshot
+from executor.kill import CRITICAL_AFTER_MS, on_snapshot, restore, tick, unwind, watch_limits
 from executor.tracked import Phase
 from tests.unit.executor.fake_venue import doubt
 from tests.unit.executor.lab import BTC, ETH, D, Lab, refused, trading_config
@@ -458,3 +461,117 @@ def test_reading_that_began_before_the_books_were_clear_proves_nothing() -> None
     assert not unwinding.is_verified
     on_snapshot(desk, lab.now_ms, (), ())
     assert unwinding.is_verified
+
+
+@pytest.mark.parametrize("limit", [{"max_daily_loss": D(5)}, {"max_daily_loss_fraction": D("0.0005")}])
+def test_either_limit_on_the_day_s_loss_trips_the_switch_by_itself(limit: dict[str, object]) -> None:
+    alone = {"max_daily_loss": None, "max_daily_loss_fraction": None, "max_drawdown_fraction": None, **limit}
+    lab = Lab(config=trading_config(**alone))
+    lab.open_long()
+    lab.price(BTC, "99.75", fire=False)
+    lab.run(8_000)
+    assert lab.core.view().is_killed
+    assert is_flat_at_venue(lab)
+
+
+def test_account_without_limits_on_its_loss_is_not_closed_for_one() -> None:
+    lab = Lab(config=trading_config(max_daily_loss=None, max_daily_loss_fraction=None, max_drawdown_fraction=None))
+    lab.open_long()
+    lab.price(BTC, "99.75", fire=False)
+    lab.run(8_000)
+    assert not lab.core.view().is_killed
+    assert lab.venue.position(BTC) > 0
+
+
+@pytest.mark.parametrize("what", ["equity", "reconciled"])
+def test_limits_are_not_judged_by_what_is_not_known(what: str) -> None:
+    lab = Lab(config=trading_config(max_daily_loss=D(5), max_drawdown_fraction=D("0.0005")))
+    lab.open_long()
+    desk = lab.core._desk
+    lab.price(BTC, "99.75", fire=False)
+    valuation.revalue(desk)
+    if what == "equity":
+        desk.account.wallet = None
+    else:
+        desk.link.reconciled = False
+    watch_limits(desk)
+    assert not desk.halts.is_active("*", "kill")
+    desk.account.wallet, desk.link.reconciled = D(10_000), True
+    watch_limits(desk)
+    assert desk.halts.is_active("*", "kill")
+
+
+def test_kill_closes_a_position_of_a_fraction_of_a_unit() -> None:
+    lab = Lab(config=replace(trading_config(), sizing=SizingPolicy(fixed_quantity=D("0.2"))))
+    lab.open_long()
+    assert lab.venue.position(BTC) == D("0.2")
+    kill(lab)
+    lab.run(5_000)
+    assert lab.venue.position(BTC) == 0
+
+
+def test_entry_that_has_to_be_left_is_cancelled_before_everything_else_and_once_in_a_while() -> None:
+    lab = Lab()
+    lab.hold_events = True
+    lab.fault(None, leg=Leg.ENTRY)
+    lab.signal()
+    entry = lab.core._desk.book.active[1].entry
+    assert entry is not None
+    kill(lab)
+    lab.core._desk.unwinding["*"].is_recorded = True
+    entry.phase = Phase.LIVE
+    unwind(lab.core._desk, lab.core._desk.book.active[1])
+    unwind(lab.core._desk, lab.core._desk.book.active[1])
+    effects = lab.core._desk.out.drain(0)
+    (sent,) = [e.command for e in effects if isinstance(e, Send) and isinstance(e.command, CancelOrder)]
+    assert (sent.client_order_id, sent.priority) == (entry.client_order_id, Priority.EXIT)
+    assert entry.cancel_asked is True
+
+
+def test_scopes_are_judged_each_by_what_is_its_own() -> None:
+    """What is left of one symbol holds back neither the other's word nor is held back by it."""
+    lab = Lab()
+    lab.open_long()
+    algo = next(a for a in lab.venue.algos.values() if not a.status.is_terminal)
+    position = PositionReport(BTC, PositionSide.BOTH, D("0.5"), D(100), D(0), lab.now_ms)
+    desk = lab.core._desk
+    desk.book.active.clear()
+    for symbol in ("AAAUSDT", BTC, ETH):
+        desk.unwinding[symbol] = Unwinding(symbol, ExitReason.FLATTEN, 0, is_recorded=True, clear_since_ms=0)
+    desk.unwinding["AAAUSDT"].clear_since_ms = None
+    on_snapshot(desk, lab.now_ms, (position,), (algo,))
+    assert desk.flat_counts == {ETH: 1}
+    assert desk.unwinding[BTC].remaining == f"the venue has position {BTC} 0.5, order {algo.client_order_id}"
+    on_snapshot(desk, lab.now_ms, (position,), tuple(replace(algo, client_order_id=f"ft-1-{n}-S0") for n in range(6)))
+    assert desk.unwinding[BTC].remaining.count(",") == 4, "five are named"
+
+
+def test_fill_without_an_owner_keeps_its_own_scope_from_being_clear() -> None:
+    lab = Lab()
+    lab.open_long()
+    desk = lab.core._desk
+    desk.book.active.clear()
+    desk.held[BTC, 5] = HeldFill(lab.venue.fills[0], lab.now_ms)
+    for symbol in (BTC, ETH):
+        desk.unwinding[symbol] = Unwinding(symbol, ExitReason.FLATTEN, lab.now_ms, is_recorded=True)
+    tick(desk)
+    assert desk.unwinding[BTC].clear_since_ms is None
+    assert desk.unwinding[BTC].remaining == "fills without an owner"
+    assert desk.unwinding[ETH].clear_since_ms == lab.now_ms
+
+
+@pytest.mark.parametrize(
+    ("scope", "reason", "is_taken_up"),
+    [
+        ("*", "kill", True),
+        ("*", "daily_loss", False),
+        (BTC, "flatten", True),
+        (BTC, "kill", False),
+        ("*", "flatten", False),
+    ],
+)
+def test_restart_takes_up_only_what_was_being_emptied(scope: str, reason: str, is_taken_up: bool) -> None:
+    desk = Lab().core._desk
+    desk.halt(scope, reason, "before", None)
+    restore(desk)
+    assert (scope in desk.unwinding) is is_taken_up
