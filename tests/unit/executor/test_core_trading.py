@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -9,8 +10,9 @@ import pytest
 from core.commands import SubmitOrder
 from core.effects import Persist, Send
 from core.enums import Direction, Leg
+from core.limits import SizingPolicy
 from core.records import AccountStatRecord, ExitReason, IntentRecord, OrderRecord, SignalStatus, TradeState
-from tests.unit.executor.lab import BTC, ETH, D, Lab
+from tests.unit.executor.lab import BTC, ETH, D, Lab, trading_config
 
 
 def test_signal_when_accepted_commits_intent_and_order_before_sending() -> None:
@@ -226,3 +228,21 @@ def test_signal_row_follows_its_trade() -> None:
     assert lab.rows.signals[made.signal_id].status in (SignalStatus.APPROVED, SignalStatus.ENTERED)
     lab.run(500)
     assert lab.rows.signals[made.signal_id].status is SignalStatus.ENTERED
+
+
+def test_trades_of_a_fraction_of_a_unit_live_the_same_life() -> None:
+    """Quantities below one are the rule for expensive contracts."""
+    lab = Lab(config=replace(trading_config(), sizing=SizingPolicy(fixed_quantity=D("0.2"))))
+    for number in (1, 2):
+        lab.signal(number=number)
+        lab.run(1_500)
+        assert lab.state(number) is TradeState.PROTECTED
+        assert (lab.core.view().entries_filled, lab.core.view().trades_closed) == (number, number - 1)
+        lab.price(BTC, "100.7")
+        lab.run(1_500)
+        lab.price(BTC, "100")
+        lab.run(1_500)
+        assert lab.state(number) is TradeState.CLOSED
+        assert lab.trade(number).exit_reason is ExitReason.TARGET
+        assert lab.venue.position(BTC) == 0
+    assert {row.status for row in lab.rows.signals.values()} == {SignalStatus.ENTERED}
