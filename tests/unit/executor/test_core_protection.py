@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 
 from core.commands import FetchOpenAlgoOrders, QueryOrder, RefusalKind, Refused
-from core.enums import AlgoStatus, Leg, OrderType, TimeInForce
+from core.enums import AlgoStatus, Direction, Leg, OrderType, TimeInForce
 from core.records import ExitReason, TradeState
+from core.signal import ExitPlan
+from executor import protection
 from tests.unit.executor.lab import BTC, ETH, D, Lab, refused
 
 REFUSALS = [
@@ -250,3 +252,108 @@ def test_close_obeys_the_venues_retry_time() -> None:
     assert len(lab.submitted(Leg.CLOSE)) == 1
     lab.run(15_000)
     assert lab.venue.position(BTC) == 0
+
+
+@pytest.mark.parametrize(
+    ("direction", "filled_at", "stop", "target"),
+    [
+        (Direction.LONG, "100.1", "99.8", "100.7"),
+        (Direction.LONG, "99.8", "99.6", "100.3"),
+        (Direction.SHORT, "100.1", "100.4", "99.5"),
+        (Direction.SHORT, "99.9", "100.1", "99.4"),
+    ],
+)
+def test_stop_and_target_are_fractions_of_the_price_that_was_paid(
+    direction: Direction, filled_at: str, stop: str, target: str
+) -> None:
+    """The market has moved since the decision: the loss at the stop is still the planned one."""
+    lab = Lab()
+    lab.venue.prices[BTC] = D(filled_at)
+    lab.signal(BTC, direction)
+    lab.quote(BTC, D(filled_at))
+    lab.run(1_000)
+    legs = {algo.type: algo.trigger_price for algo in lab.venue.algos.values() if not algo.status.is_terminal}
+    assert legs == {OrderType.STOP_MARKET: D(stop), OrderType.TAKE_PROFIT_MARKET: D(target)}
+
+
+def test_stop_at_a_stated_price_stays_there_whatever_was_paid() -> None:
+    lab = Lab()
+    lab.venue.prices[BTC] = D("100.5")
+    lab.signal(BTC, exits=ExitPlan(stop_price=D("98.2"), target_price=D("103.4")))
+    lab.quote(BTC, D("100.5"))
+    lab.run(1_000)
+    legs = {algo.type: algo.trigger_price for algo in lab.venue.algos.values() if not algo.status.is_terminal}
+    assert legs == {OrderType.STOP_MARKET: D("98.2"), OrderType.TAKE_PROFIT_MARKET: D("103.4")}
+
+
+@pytest.mark.parametrize(
+    ("direction", "price", "is_taken"),
+    [
+        (Direction.LONG, "100.6", True),
+        (Direction.LONG, "100.5", False),
+        (Direction.SHORT, "99.4", True),
+        (Direction.SHORT, "99.5", False),
+    ],
+)
+def test_target_that_the_price_has_reached_is_taken_at_market(direction: Direction, price: str, is_taken: bool) -> None:
+    lab = Lab()
+    lab.fault(refused(RefusalKind.BUSINESS, -1111), leg=Leg.TARGET)
+    lab.signal(BTC, direction)
+    lab.run(250)
+    assert len(lab.submitted(Leg.TARGET)) == 1
+    lab.price(BTC, price)
+    lab.run(lab.core._desk.policy.target_retry_ms + 500)
+    if is_taken:
+        assert lab.trade().exit_reason is ExitReason.TARGET
+        assert lab.venue.position(BTC) == 0
+        assert len(lab.submitted(Leg.TARGET)) == 1
+    else:
+        assert lab.state() is TradeState.PROTECTED
+        assert len(lab.submitted(Leg.TARGET)) == 2
+
+
+def test_target_is_not_tried_again_before_its_time() -> None:
+    lab = Lab()
+    lab.fault(refused(RefusalKind.BUSINESS, -1111), leg=Leg.TARGET, times=2)
+    lab.open_long()
+    retry_ms = lab.core._desk.policy.target_retry_ms
+    lab.run(retry_ms - 1_000)
+    assert len(lab.submitted(Leg.TARGET)) == 1
+    lab.run(1_500)
+    assert len(lab.submitted(Leg.TARGET)) == 2
+
+
+@pytest.mark.parametrize(
+    ("direction", "price", "is_past"),
+    [
+        (Direction.LONG, "99.7", False),
+        (Direction.LONG, "99.6", True),
+        (Direction.SHORT, "100.3", False),
+        (Direction.SHORT, "100.4", True),
+    ],
+)
+def test_price_is_beyond_a_stop_only_when_it_has_passed_it(direction: Direction, price: str, is_past: bool) -> None:
+    lab = Lab()
+    lab.signal(BTC, direction)
+    lab.run(1_000)
+    desk = lab.core._desk
+    trade = desk.book.active[1]
+    stop = trade.newest(Leg.STOP)
+    assert stop is not None
+    lab.quote(BTC, D(price))
+    assert protection.is_beyond(desk, trade, stop) is is_past
+    stop.stop_price = None
+    assert protection.is_beyond(desk, trade, stop) is False
+
+
+def test_old_last_price_gives_way_to_the_mark() -> None:
+    lab = Lab()
+    lab.open_long()
+    desk = lab.core._desk
+    trade, market = desk.book.active[1], desk.market.of(BTC)
+    market.mark_price = D("101.5")
+    assert market.last_received_ms is not None
+    desk.now_ms = market.last_received_ms + protection.FRESH_PRICE_MS
+    assert protection._current_price(desk, trade) == 100
+    desk.now_ms += 1
+    assert protection._current_price(desk, trade) == D("101.5")
