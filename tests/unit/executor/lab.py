@@ -8,7 +8,7 @@ from decimal import Decimal
 
 from core.commands import Accepted, Outcome, RefusalKind, Refused, SubmitOrder, VenueCommand, VenueReply
 from core.effects import Effect, Notify, Persist, Send
-from core.enums import Direction, Leg, MarginType, PositionMode, SymbolStatus
+from core.enums import Direction, Leg, MarginType, PositionMode, PositionSide, SymbolStatus
 from core.events import (
     MarkPriceUpdated,
     PriceUpdated,
@@ -42,6 +42,7 @@ from executor.core import TradingCore
 from executor.inputs import Input, PersistenceFailed, PersistenceRecovered
 from executor.policy import ExecutionPolicy
 from executor.setup import SetupReport, SymbolSetup
+from executor.trade import Trade
 from tests.unit.executor.fake_venue import FakeVenue, Rule
 
 D = Decimal
@@ -121,6 +122,28 @@ def signal(
         event_time_ms=time_ms,
         received_time_ms=time_ms,
         max_holding_ms=max_holding_ms,
+    )
+
+
+def bare_trade(number: int = 1, symbol: str = BTC, strategy: str = "vwap") -> Trade:
+    """Return a long trade of one unit to which nothing has happened yet, decided at venue time `number`."""
+    return Trade(
+        intent_id=number,
+        epoch=1,
+        signal_id=None,
+        symbol=symbol,
+        strategy=strategy,
+        direction=Direction.LONG,
+        position_side=PositionSide.BOTH,
+        quantity=D(1),
+        reference_price=D(100),
+        plan=ExitPlan(),
+        stop_price=D(99),
+        target_price=None,
+        risk_usd=D(1),
+        client_order_id=f"ft-1-{number}-E0",
+        created_time_ms=number,
+        quote_asset="USDT",
     )
 
 

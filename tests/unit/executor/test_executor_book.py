@@ -7,40 +7,18 @@ from decimal import Decimal
 
 import pytest
 
-from core.enums import Direction, Leg, LiquiditySide, OrderService, OrderStatus, OrderType, PositionSide, Side
+from core.enums import Leg, LiquiditySide, OrderService, OrderStatus, OrderType, PositionSide, Side
 from core.orders import FillReport, OrderReport
-from core.signal import ExitPlan
 from executor import book as books
 from executor.book import Book
 from executor.tracked import TrackedOrder
 from executor.trade import Trade
+from tests.unit.executor.lab import BTC, ETH, bare_trade
 
 D = Decimal
-BTC, ETH = "BTCUSDT", "ETHUSDT"
 BOTH = PositionSide.BOTH
 WEB = "web_1"
 """A client order id that is not of ours."""
-
-
-def trade(number: int = 1, symbol: str = BTC) -> Trade:
-    return Trade(
-        intent_id=number,
-        epoch=1,
-        signal_id=None,
-        symbol=symbol,
-        strategy="vwap",
-        direction=Direction.LONG,
-        position_side=BOTH,
-        quantity=D(1),
-        reference_price=D(100),
-        plan=ExitPlan(),
-        stop_price=D(99),
-        target_price=None,
-        risk_usd=D(1),
-        client_order_id=f"ft-1-{number}-E0",
-        created_time_ms=number,
-        quote_asset="USDT",
-    )
 
 
 def order(of: Trade, leg: Leg = Leg.ENTRY, **changes: object) -> TrackedOrder:
@@ -117,7 +95,7 @@ def book_of(*trades: Trade, recent_max: int = 10) -> Book:
 
 
 def test_owner_of_fill_is_found_by_client_id_first_and_by_venue_id_else() -> None:
-    one, other = trade(1), trade(2)
+    one, other = bare_trade(1), bare_trade(2)
     book = book_of(one, other)
     mine, theirs = order(one), order(other, venue_order_id=900)
     book.add_order(one, mine)
@@ -129,7 +107,7 @@ def test_owner_of_fill_is_found_by_client_id_first_and_by_venue_id_else() -> Non
 
 
 def test_owner_of_an_order_number_that_was_taken_back_is_nobody() -> None:
-    one = trade()
+    one = bare_trade()
     book = book_of(one)
     book.add_order(one, order(one, venue_order_id=900))
     book.unlink(ETH, 900)
@@ -141,7 +119,7 @@ def test_owner_of_an_order_number_that_was_taken_back_is_nobody() -> None:
 
 def stopped(**changes: object) -> tuple[Book, Trade, TrackedOrder]:
     """Return a book with a trade whose entry and stop stand; `changes` are those of the stop."""
-    one = trade()
+    one = bare_trade()
     book = book_of(one)
     book.add_order(one, order(one, venue_order_id=800))
     stop = order(one, Leg.STOP, **changes)
@@ -187,7 +165,7 @@ def test_owner_of_report_is_found_by_client_id_before_venue_id() -> None:
 
 
 def test_trade_that_is_over_is_found_until_newer_ones_push_it_out() -> None:
-    trades = [trade(number) for number in (1, 2, 3)]
+    trades = [bare_trade(number) for number in (1, 2, 3)]
     book = book_of(*trades, recent_max=2)
     for number, each in enumerate(trades):
         book.add_order(each, order(each, venue_order_id=100 + number))
@@ -206,7 +184,7 @@ def test_trade_that_is_over_is_found_until_newer_ones_push_it_out() -> None:
 
 def test_trade_pushed_out_twice_over_is_no_error() -> None:
     """Its orders may have lost their names meanwhile: to a newer trade, or by a look-up that told whose they are."""
-    one, two = trade(1), trade(2)
+    one, two = bare_trade(1), bare_trade(2)
     book = book_of(one, two, recent_max=1)
     book.add_order(one, order(one, venue_order_id=100))
     book.unlink(BTC, 100)
@@ -217,7 +195,7 @@ def test_trade_pushed_out_twice_over_is_no_error() -> None:
 
 
 def test_trade_that_comes_back_is_active_and_no_longer_recent() -> None:
-    one = trade()
+    one = bare_trade()
     book = book_of(one)
     book.retire(one)
     book.revive(one)
@@ -227,13 +205,13 @@ def test_trade_that_comes_back_is_active_and_no_longer_recent() -> None:
 
 
 def test_trade_by_intent_is_the_one_asked_for() -> None:
-    one, two = trade(1), trade(2)
+    one, two = bare_trade(1), bare_trade(2)
     book = book_of(one, two)
     assert (book.by_intent(1), book.by_intent(2), book.by_intent(3)) == (one, two, None)
 
 
 def test_fills_of_a_trade_taken_back_from_the_disk_are_seen() -> None:
-    one = trade()
+    one = bare_trade()
     one.book(fill(trade_id=77), None, 5)
     book = book_of(one)
     assert book.is_seen(BTC, 77)

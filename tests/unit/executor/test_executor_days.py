@@ -8,11 +8,10 @@ from itertools import product
 
 import pytest
 
-from core.enums import Direction, PositionSide
 from core.records import PerformanceRecord
-from core.signal import ExitPlan
 from executor.days import DayLedger, utc_day
 from executor.trade import Trade
+from tests.unit.executor.lab import bare_trade
 
 D = Decimal
 DAY_MS = 86_400_000
@@ -21,25 +20,8 @@ NETS = (D("-1.5"), D("-0.01"), D(0), D("0.01"), D("1.5"))
 FEES, FUNDING = D("0.25"), D("-0.125")
 
 
-def trade(number: int, net: Decimal, strategy: str = "vwap", symbol: str = "BTCUSDT") -> Trade:
-    made = Trade(
-        intent_id=number,
-        epoch=1,
-        signal_id=None,
-        symbol=symbol,
-        strategy=strategy,
-        direction=Direction.LONG,
-        position_side=PositionSide.BOTH,
-        quantity=D(1),
-        reference_price=D(100),
-        plan=ExitPlan(),
-        stop_price=D(99),
-        target_price=None,
-        risk_usd=D(1),
-        client_order_id=f"ft-1-{number}-E0",
-        created_time_ms=1,
-        quote_asset="USDT",
-    )
+def trade(number: int, net: Decimal, strategy: str = "vwap") -> Trade:
+    made = bare_trade(number, strategy=strategy)
     made.fees, made.funding, made.exit_cost = FEES, FUNDING, D(100) + number
     made.realized_pnl = net + FEES - FUNDING
     assert made.net_pnl == net

@@ -24,7 +24,6 @@ from core.events import MarkPriceUpdated, PriceUpdated
 from core.limits import RiskLimits, SizingPolicy, StrategyLimits, SymbolLimits
 from core.orders import Approved, FillReport, LeverageBracket
 from core.records import HaltRecord, TradeState
-from core.signal import ExitPlan
 from executor.days import DayLedger, utc_day
 from executor.denials import DenialCode, Denied, limit_scope
 from executor.filters import (
@@ -43,7 +42,7 @@ from executor.marks import Market, MoveWindow, SymbolMarket
 from executor.risk import EntryView, OrderView, check_entry, check_order, guard_drawdown, liquidation_price
 from executor.sizing import Sized, SizingInput, bracket_notional_cap, risk_budget, size_entry
 from executor.trade import Trade
-from tests.unit.executor.lab import BTC, instrument
+from tests.unit.executor.lab import BTC, bare_trade, instrument
 
 D = Decimal
 
@@ -538,24 +537,7 @@ def test_day_ledger_rolls_at_midnight_utc() -> None:
 
 
 def _closed_trade(pnl: Decimal) -> Trade:
-    trade = Trade(
-        intent_id=1,
-        epoch=1,
-        signal_id=None,
-        symbol=BTC,
-        strategy="vwap",
-        direction=Direction.LONG,
-        position_side=PositionSide.BOTH,
-        quantity=D(1),
-        reference_price=D(100),
-        plan=ExitPlan(),
-        stop_price=D(99),
-        target_price=None,
-        risk_usd=D(1),
-        client_order_id="ft-1-1-E0",
-        created_time_ms=1,
-        quote_asset="USDT",
-    )
+    trade = bare_trade()
     trade.realized_pnl = pnl
     return trade
 
