@@ -142,6 +142,11 @@ def test_browser_page_refreshes_itself(page, served):
     assert value_of(page, "equity").inner_text() == money(newer.equity)
 
 
+def test_browser_page_lists_the_pages_once(page, served):
+    assert page.get_by_role("link", name="Backtests").count() == 1
+    assert page.get_by_test_id("stSidebarNav").count() == 0
+
+
 def test_browser_goes_to_the_backtests_and_compares_them(page, served):
     page.get_by_role("link", name="Backtests").click()
     page.locator(".st-key-curves-card .js-plotly-plot .main-svg").first.wait_for()
