@@ -61,6 +61,8 @@ class LatencyBook:
         self._window_ms = window_ms
         self._lock = threading.Lock()
         self._began_ms = clock.now_ms()
+        self.since_ns = 0
+        """Durations that began before this monotonic moment are no part of what is measured."""
         self._raw: defaultdict[str, deque[int]] = defaultdict(lambda: deque(maxlen=_RAW_MAX))
         self._now: dict[str, _Histogram] = {}
         self._before: dict[str, _Histogram] = {}
@@ -75,10 +77,12 @@ class LatencyBook:
                 self._now.setdefault(stage, _Histogram()).add([raw.popleft() for _ in range(len(raw))])
 
     def reset(self) -> None:
-        """Forget everything: what a start takes says nothing about trading."""
+        """Forget everything: what a start takes says nothing about trading. A candle that came meanwhile has waited for
+        its symbol's history."""
         with self._lock:
             self._count()
             self._now, self._before, self._began_ms = {}, {}, self._clock.now_ms()
+            self.since_ns = self._clock.monotonic_ns()
 
     def snapshot(self) -> dict[str, dict[str, float | int]]:
         """Return p50, p99, max (ms) and count of every stage that has happened."""
@@ -119,7 +123,7 @@ class OrderLatency:
             for signal in signals:
                 if signal.received_ns:
                     self._received_ns[signal.symbol] = signal.received_ns
-                    self._book.record("frame_to_signal", now_ns - signal.received_ns)
+                    self._record("frame_to_signal", signal.symbol, now_ns)
             return offer(signals)
 
         return note_and_offer
@@ -136,7 +140,7 @@ class OrderLatency:
 
     def _record(self, stage: str, symbol: str, at_ns: int) -> None:
         received_ns = self._received_ns.get(symbol)
-        if received_ns is not None:
+        if received_ns is not None and received_ns >= self._book.since_ns:
             self._book.record(stage, at_ns - received_ns)
 
 

@@ -91,6 +91,26 @@ def test_an_entry_is_timed_from_the_frame_that_decided_it() -> None:
     assert stages == {"frame_to_signal": 2.0, "frame_to_recorded": 4.0, "frame_to_order": 5.0}
 
 
+def test_an_order_of_a_frame_from_before_the_reset_is_not_timed() -> None:
+    clock = VirtualClock(7)
+    book = LatencyBook(clock)
+    orders = OrderLatency(book, clock)
+    note = orders.noting(lambda signals: signals)
+    note([_signal()])
+    clock.advance_to(8)
+    book.reset()
+    orders.on_recorded(_entry())
+    orders.on_wire(_entry(), 700 * MS)
+    note([_signal("ETHUSDT")])  # its symbol's history was being read when the frame came
+    assert book.snapshot() == {}
+    note([_signal(received_ns=8 * MS)])
+    orders.on_wire(_entry(), 10 * MS)
+    assert {stage: found["max"] for stage, found in book.snapshot().items()} == {
+        "frame_to_signal": 0.0,
+        "frame_to_order": 2.0,
+    }
+
+
 def test_what_is_not_an_entry_after_a_frame_is_not_timed() -> None:
     clock = VirtualClock(7)
     book = LatencyBook(clock)
