@@ -85,6 +85,9 @@ class Place:
     def number(self, query: str, *values: Any) -> int:
         return int(self.rows(query, *values)[0][0])
 
+    def numbers(self, query: str) -> set[int]:
+        return {int(row[0]) for row in self.rows(query)}
+
     def log_lines(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in (self.folder / "trader.jsonl").read_text().splitlines()]
 

@@ -41,20 +41,22 @@ def test_first_run_fills_twenty_entries_each_with_stop_and_target_at_the_exchang
         "ON o.intent_id = f.intent_id AND o.leg = 'E' WHERE f.leg = 'E'"
     )
     assert len(entered) >= 20
-    placed = {row["client_algo_id"].rpartition("-")[0]: set() for row in place.venue().of("algo")}
+    placed: dict[str, set[str]] = {row["id"].rpartition("-")[0]: set() for row in entered}
     for row in place.venue().of("algo"):
         placed[row["client_algo_id"].rpartition("-")[0]].add(row["type"])
-    unprotected = [
-        row["id"]
-        for row in entered
-        if not {"STOP_MARKET", "TAKE_PROFIT_MARKET"} <= placed.get(row["id"].rpartition("-")[0], set())
-    ]
+    by_trade = {row["id"].rpartition("-")[0]: row["intent"] for row in entered}
     # An entry that the market carried past its stop or target before that could rest is closed at market at once.
-    closes = place.rows("SELECT intent_id FROM orders WHERE leg = 'C' AND status = 'FILLED'")
-    closed_at_once = {row[0] for row in closes}
-    by_id = {row["id"]: row["intent"] for row in entered}
-    assert [text for text in unprotected if by_id[text] not in closed_at_once] == []
-    assert len(entered) - len(unprotected) >= 20
+    closed_at_once = place.numbers("SELECT intent_id FROM orders WHERE leg = 'C' AND status = 'FILLED'")
+    # A market minute is half a second here: on a busy machine a stop may fire before its target has reached the venue.
+    stopped_first = place.numbers(
+        "SELECT s.intent_id FROM orders s JOIN orders t ON t.intent_id = s.intent_id AND t.leg = 'T' "
+        "WHERE s.leg = 'S' AND s.status = 'FINISHED' AND t.status = 'REFUSED' AND t.detail LIKE '-4509 %'"
+    )
+    for trade, intent in by_trade.items():
+        if intent not in closed_at_once:
+            assert "STOP_MARKET" in placed[trade], trade
+            assert "TAKE_PROFIT_MARKET" in placed[trade] or intent in stopped_first, trade
+    assert sum(kinds >= {"STOP_MARKET", "TAKE_PROFIT_MARKET"} for kinds in placed.values()) >= 20
 
 
 def test_first_run_closes_trades_of_both_signs(first_run: FirstRun) -> None:
