@@ -19,7 +19,7 @@ from core.commands import (
     RefusalKind,
     Refused,
 )
-from core.enums import AlgoStatus, Leg, OrderType, PositionSide, Side
+from core.enums import AlgoStatus, Leg, OrderService, OrderStatus, OrderType, PositionSide, Priority, Side
 from core.events import (
     AccountConfigChanged,
     ClockJumped,
@@ -28,9 +28,9 @@ from core.events import (
     StreamState,
     UnknownVenueMessage,
 )
-from core.orders import AlgoOrderReport
+from core.orders import AlgoOrderReport, OrderReport
 from core.records import ExitReason, TradeState
-from executor.inputs import ReconcileRequested
+from executor.inputs import KillRequested, ReconcileRequested
 from executor.ledger import fills_command
 from executor.policy import ExecutionPolicy
 from tests.unit.executor.fake_venue import doubt
@@ -187,6 +187,65 @@ def test_order_of_a_younger_epoch_freezes_entries() -> None:
     assert lab.sent(CancelOrder) == []
 
 
+def test_order_of_a_younger_epoch_is_cancelled_all_the_same_while_the_kill_switch_holds() -> None:
+    lab = Lab()
+    lab.feed(KillRequested("the operator", lab.now_ms))
+    lab.venue.algos["ft-9-7-S0"] = _stop("ft-9-7-S0")
+    lab.run(31_000)
+    assert lab.venue.algos["ft-9-7-S0"].status is AlgoStatus.CANCELED
+
+
+def test_plain_order_of_ours_on_a_flat_symbol_is_cancelled_where_it_rests() -> None:
+    lab = Lab()
+    left_over = OrderReport(
+        symbol=BTC,
+        client_order_id="ft-1-7-E0",
+        venue_order_id=5,
+        side=Side.BUY,
+        position_side=PositionSide.BOTH,
+        type=OrderType.LIMIT,
+        status=OrderStatus.NEW,
+        execution_type="QUERY",
+        quantity=D(1),
+        price=D(99),
+        filled_quantity=D(0),
+        average_price=None,
+        reduce_only=False,
+        close_position=False,
+        update_time_ms=START_MS,
+    )
+    lab.fault(Accepted((left_over,)), kind=FetchOpenOrders)
+    lab.run(31_000)
+    assert lab.sent(CancelOrder) == [CancelOrder(BTC, "ft-1-7-E0", OrderService.PLAIN, Priority.EXIT)]
+
+
+def test_symbol_with_a_position_at_the_venue_alone_has_its_fills_read() -> None:
+    lab = Lab()
+    lab.run(31_000)
+    assert lab.sent(FetchFills) == []
+    lab.venue.market_order(ETH, Side.BUY, D(1), "web_1")
+    lab.venue.events.clear()
+    lab.run(31_000)
+    assert {command.symbol for command in lab.sent(FetchFills)} == {ETH}  # type: ignore[union-attr]
+
+
+def test_order_taken_for_absent_that_turns_up_after_its_trade_is_taken_away() -> None:
+    lab = Lab()
+    lab.fault(doubt(), leg=Leg.TARGET)
+    lab.open_long()
+    lab.run(30_000)
+    assert lab.rows.orders["ft-1-1-T0"].status == "ABSENT"
+    lab.venue.market_order(BTC, Side.SELL, lab.venue.position(BTC), "web_1")
+    lab.flush()
+    lab.run(3_000)
+    assert lab.state() is TradeState.CLOSED
+    late = replace(_stop("ft-1-1-T0", "100.6"), type=OrderType.TAKE_PROFIT_MARKET, update_time_ms=lab.now_ms)
+    lab.venue.algos["ft-1-1-T0"] = late
+    lab.run(40_000)
+    assert lab.venue.algos["ft-1-1-T0"].status is AlgoStatus.CANCELED
+    assert lab.state() is TradeState.CLOSED
+
+
 # --- other hands ----------------------------------------------------------------------------------------------
 
 
@@ -310,6 +369,14 @@ def test_foreign_order_blocks_its_symbol_while_it_stands_and_is_left_alone() -> 
     lab.signal(ETH, number=1)
     lab.run(500)
     assert lab.state() is TradeState.PROTECTED
+
+
+def test_foreign_order_is_told_once_and_only_on_symbols_that_are_traded() -> None:
+    lab = Lab()
+    lab.venue.algos["web_7"] = _stop("web_7", symbol=ETH)
+    lab.venue.algos["web_8"] = _stop("web_8", symbol="DOGEUSDT")
+    lab.run(100_000)
+    assert [title for title in lab.titles() if "foreign order" in title] == [f"{ETH}: foreign order"]
 
 
 def test_leverage_changed_by_hand_blocks_the_symbol_until_read_back_equal() -> None:
