@@ -6,7 +6,7 @@ import pytest
 
 from core.clock import VirtualClock
 from core.events import SignalReceived
-from executor.intake import GATHER_MS, PAUSE_MS, QUIET_MS, VAIN_MAX, SignalIntake
+from executor.intake import GATHER_MS, PAUSE_MS, QUIET_MS, SLICE_MS, VAIN_MAX, SignalIntake
 from tests.unit.executor.lab import BTC, signal
 
 
@@ -139,3 +139,48 @@ def test_intake_without_any_room_waits_as_long_as_with_plenty(desk: Desk) -> Non
     desk.clock.pass_ms(GATHER_MS)
     assert desk.intake.is_due()
     assert desk.take() == [0, 1]
+
+
+def test_intake_of_its_own_knows_of_no_backlog() -> None:
+    clock = TickingClock()
+    intake = SignalIntake(clock, lambda: False)
+    intake.put(SignalReceived(signal(BTC), 0, 0))
+    clock.pass_ms(QUIET_MS)
+    assert intake.is_due()
+
+
+def test_intake_ends_its_waits_at_the_very_moment_that_they_are_over(desk: Desk) -> None:
+    desk.put(2)
+    desk.clock.pass_ms(QUIET_MS)
+    assert desk.intake.is_due()
+    desk.take()
+    desk.put()
+    desk.is_leaving = True
+    desk.clock.pass_ms(PAUSE_MS)
+    assert desk.intake.is_due()
+
+
+def test_intake_ends_a_slice_at_the_very_moment_that_it_is_over(desk: Desk) -> None:
+    desk.put(3)
+    assert desk.take(cost_ms=SLICE_MS) == [0]
+
+
+def test_intake_with_room_for_as_many_as_wait_is_due_at_once(desk: Desk) -> None:
+    desk.room, desk.is_backlog = 1, True
+    desk.put()
+    assert desk.intake.is_due()
+
+
+def test_intake_whose_room_is_taken_ends_its_turn_after_the_only_order(desk: Desk) -> None:
+    desk.room, desk.brings = 1, {0}
+    desk.put(VAIN_MAX * 3)
+    assert desk.take() == [0]
+
+
+def test_intake_counts_the_room_down_by_the_orders_of_each_turn(desk: Desk) -> None:
+    desk.room, desk.is_backlog, desk.brings = 3, True, {0, 1, 2 + VAIN_MAX}
+    desk.put(40)
+    assert desk.take() == list(range(2 + VAIN_MAX))  # two orders, then so many in vain
+    assert desk.intake.is_due()  # there is room for one more
+    assert desk.take() == [2 + VAIN_MAX]
+    assert not desk.intake.is_due()
