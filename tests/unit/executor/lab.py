@@ -8,7 +8,17 @@ from decimal import Decimal
 
 from core.commands import Accepted, Outcome, RefusalKind, Refused, SubmitOrder, VenueCommand, VenueReply
 from core.effects import Effect, Notify, Persist, Send
-from core.enums import Direction, Leg, MarginType, PositionMode, PositionSide, SymbolStatus
+from core.enums import (
+    Direction,
+    Leg,
+    MarginType,
+    OrderStatus,
+    OrderType,
+    PositionMode,
+    PositionSide,
+    Side,
+    SymbolStatus,
+)
 from core.events import (
     MarkPriceUpdated,
     PriceUpdated,
@@ -20,6 +30,7 @@ from core.events import (
 )
 from core.instrument import Instrument
 from core.limits import RiskLimits, SizingPolicy, SymbolLimits, TradingConfig
+from core.orders import OrderReport
 from core.records import (
     AccountStatRecord,
     AlertRecord,
@@ -122,6 +133,28 @@ def signal(
         event_time_ms=time_ms,
         received_time_ms=time_ms,
         max_holding_ms=max_holding_ms,
+    )
+
+
+def resting_order(client_id: str, symbol: str = BTC) -> OrderReport:
+    """Return the report of a limit order to buy that rests at the venue."""
+    return OrderReport(
+        symbol=symbol,
+        client_order_id=client_id,
+        venue_order_id=77,
+        side=Side.BUY,
+        position_side=PositionSide.BOTH,
+        type=OrderType.LIMIT,
+        status=OrderStatus.NEW,
+        execution_type="NEW",
+        quantity=D(1),
+        price=D(90),
+        filled_quantity=D(0),
+        average_price=None,
+        reduce_only=False,
+        close_position=False,
+        update_time_ms=START_MS,
+        original_type=OrderType.LIMIT,
     )
 
 

@@ -19,7 +19,7 @@ from core.commands import (
     RefusalKind,
     Refused,
 )
-from core.enums import AlgoStatus, Leg, OrderService, OrderStatus, OrderType, PositionSide, Priority, Side
+from core.enums import AlgoStatus, Leg, OrderService, OrderType, PositionSide, Priority, Side
 from core.events import (
     AccountConfigChanged,
     ClockJumped,
@@ -28,13 +28,13 @@ from core.events import (
     StreamState,
     UnknownVenueMessage,
 )
-from core.orders import AlgoOrderReport, OrderReport
+from core.orders import AlgoOrderReport
 from core.records import ExitReason, TradeState
 from executor.inputs import KillRequested, ReconcileRequested
 from executor.ledger import fills_command
 from executor.policy import ExecutionPolicy
 from tests.unit.executor.fake_venue import doubt
-from tests.unit.executor.lab import BTC, ETH, START_MS, D, Lab, Rows, refused
+from tests.unit.executor.lab import BTC, ETH, START_MS, D, Lab, Rows, refused, resting_order
 
 
 def _stop(client_id: str, trigger: str = "99.7", symbol: str = BTC) -> AlgoOrderReport:
@@ -197,24 +197,7 @@ def test_order_of_a_younger_epoch_is_cancelled_all_the_same_while_the_kill_switc
 
 def test_plain_order_of_ours_on_a_flat_symbol_is_cancelled_where_it_rests() -> None:
     lab = Lab()
-    left_over = OrderReport(
-        symbol=BTC,
-        client_order_id="ft-1-7-E0",
-        venue_order_id=5,
-        side=Side.BUY,
-        position_side=PositionSide.BOTH,
-        type=OrderType.LIMIT,
-        status=OrderStatus.NEW,
-        execution_type="QUERY",
-        quantity=D(1),
-        price=D(99),
-        filled_quantity=D(0),
-        average_price=None,
-        reduce_only=False,
-        close_position=False,
-        update_time_ms=START_MS,
-    )
-    lab.fault(Accepted((left_over,)), kind=FetchOpenOrders)
+    lab.fault(Accepted((resting_order("ft-1-7-E0"),)), kind=FetchOpenOrders)
     lab.run(31_000)
     assert lab.sent(CancelOrder) == [CancelOrder(BTC, "ft-1-7-E0", OrderService.PLAIN, Priority.EXIT)]
 

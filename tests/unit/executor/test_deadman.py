@@ -5,38 +5,16 @@ from __future__ import annotations
 import pytest
 
 from core.commands import Accepted, SetCountdownCancel
-from core.enums import CountdownEffect, Environment, Leg, OrderStatus, OrderType, PositionSide, Side
+from core.enums import CountdownEffect, Environment, Leg
 from core.events import StreamKind, StreamState
-from core.orders import OrderReport
 from executor.deadman import VenueCountdown, refusal_of_venue
 from executor.inputs import LeaseLost, PersistenceFailed, StopRequested
 from executor.policy import ExecutionPolicy
 from tests.unit.executor.fake_venue import Rule, doubt
-from tests.unit.executor.lab import BTC, ETH, START_MS, D, Lab
+from tests.unit.executor.lab import BTC, ETH, Lab, resting_order
 
 LENGTH_MS = 9_000
 ENTRY_ID = "ft-1-1-E0"
-
-
-def _order(client_id: str, symbol: str = BTC) -> OrderReport:
-    return OrderReport(
-        symbol=symbol,
-        client_order_id=client_id,
-        venue_order_id=77,
-        side=Side.BUY,
-        position_side=PositionSide.BOTH,
-        type=OrderType.LIMIT,
-        status=OrderStatus.NEW,
-        execution_type="NEW",
-        quantity=D(1),
-        price=D(90),
-        filled_quantity=D(0),
-        average_price=None,
-        reduce_only=False,
-        close_position=False,
-        update_time_ms=START_MS,
-        original_type=OrderType.LIMIT,
-    )
 
 
 def _lab(countdown_ms: int | None = LENGTH_MS) -> Lab:
@@ -48,8 +26,8 @@ def _lab(countdown_ms: int | None = LENGTH_MS) -> Lab:
 
 def rest_an_entry(lab: Lab) -> None:
     """Let the next entry on BTC rest in the book of the venue."""
-    lab.venue.orders[ENTRY_ID] = _order(ENTRY_ID)
-    lab.fault(Accepted(_order(ENTRY_ID)), leg=Leg.ENTRY)
+    lab.venue.orders[ENTRY_ID] = resting_order(ENTRY_ID)
+    lab.fault(Accepted(resting_order(ENTRY_ID)), leg=Leg.ENTRY)
     lab.signal(BTC)
 
 
@@ -162,7 +140,7 @@ def test_countdown_of_an_unhealthy_trader_is_neither_renewed_nor_stopped(trouble
 def test_countdown_spares_the_order_of_somebody_else() -> None:
     lab = _lab()
     rest_an_entry(lab)
-    lab.venue.orders["web_1"] = _order("web_1")
+    lab.venue.orders["web_1"] = resting_order("web_1")
     lab.run(45_000)
     assert lab.core._desk.foreign_orders.keys() == {BTC}
     assert _asked(lab)[-1] == (BTC, 0)
