@@ -49,10 +49,14 @@ def check(
         return f"{len(config.symbols)} symbols"
 
     def read_strategies() -> str:
+        if not names:  # each file is read all the same, by the symbol that it is named after
+            StrategyBook(settings.strategies_dir, symbols_of_files(settings.strategies_dir))
+            return f"every file can be read; which symbols are traded is not known until {limits_file} is right"
         book = StrategyBook(settings.strategies_dir, names)
         pairs = [active.name for symbol in names for active in book.on(symbol)]
         unused = "".join(f"; {path} names no traded symbol" for path in book.unused_files())
-        return f"{len(set(pairs))} strategies on {len(names)} symbols{unused}"
+        count = len(set(pairs))
+        return f"{count} {'strategy' if count == 1 else 'strategies'} on {len(names)} symbols{unused}"
 
     findings += checks.examine(str(limits_file), read_limits)
     findings += checks.examine(str(settings.strategies_dir), read_strategies)
@@ -64,6 +68,11 @@ def check(
     report = checks.report(findings, effective)
     typer.echo("\n".join(report.lines()))
     raise typer.Exit(0 if report.ok else 2)
+
+
+def symbols_of_files(strategies_dir: Path) -> list[str]:
+    """Return the symbols that have a file of their own in the folder of any strategy."""
+    return sorted({path.stem for path in strategies_dir.glob("*/*.yaml") if path.stem != "default"})
 
 
 def check_countdown(settings: Settings) -> str:

@@ -27,6 +27,11 @@ class Finding:
     subject: str
     text: str
 
+    @property
+    def sentence(self) -> str:
+        """What was looked at and what is to be said of it; a text that begins with the file's name needs no other."""
+        return self.text if self.text.startswith(f"{self.subject}:") else f"{self.subject}: {self.text}"
+
 
 @dataclass(frozen=True, slots=True)
 class EffectiveValue:
@@ -51,8 +56,7 @@ class CheckReport:
     def lines(self) -> list[str]:
         """Return the report as plain lines: problems last, so that they stand above the prompt."""
         ordered = sorted(self.findings, key=lambda finding: not finding.ok)
-        marks = [f"{'ok   ' if finding.ok else 'ERROR'} {finding.subject}: {finding.text}" for finding in ordered]
-        return [*table(self.effective), "", *marks]
+        return [*table(self.effective), "", *(f"{'ok   ' if each.ok else 'ERROR'} {each.sentence}" for each in ordered)]
 
 
 def examine(subject: str, step: Callable[[], str]) -> list[Finding]:
